@@ -1,0 +1,90 @@
+"""Linear multi-channel EXR files as DESIGN defines them: single part, ZIP, half or float32.
+
+`OpenEXR` is imported on first use; it comes with the `render` and `train` extras.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioface.atomic import replacing
+from bioface.errors import InputError, MissingDependencyError
+
+
+def _openexr() -> Any:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise MissingDependencyError(
+            "OpenEXR is not installed; run: pip install 'bioface[render]'"
+        ) from error
+    return OpenEXR
+
+
+def write_exr(
+    path: str | os.PathLike[str],
+    channels: Mapping[str, np.ndarray],
+    *,
+    full_precision: Collection[str] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write named (H, W) planes to one EXR; the same planes give the same bytes.
+
+    Parameters
+    ----------
+    channels
+        Channel name to (H, W) array, finite.
+    full_precision
+        Names stored as float32; the others as half. None stores all as float32.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    InputError
+        No channels, shapes that differ, or a value that is not finite (also after half rounding).
+    """
+    openexr = _openexr()
+    if not channels:
+        raise InputError(f"{path}: no channels to write")
+    shape = next(iter(channels.values())).shape
+    planes: dict[str, np.ndarray] = {}
+    for name in sorted(channels):
+        single = full_precision is None or name in full_precision
+        with np.errstate(over="ignore"):
+            plane = np.ascontiguousarray(channels[name], np.float32 if single else np.float16)
+        if plane.shape != shape or plane.ndim != 2:
+            raise InputError(f"{path}: channel {name} has shape {plane.shape}, expected {shape}")
+        if not np.isfinite(plane).all():
+            raise InputError(f"{path}: channel {name} holds values that are not finite")
+        planes[name] = plane
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    with replacing(path, overwrite=overwrite) as temporary:
+        openexr.File(header, planes).write(os.fspath(temporary))
+
+
+def read_exr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read every channel of a single-part EXR as float32 (H, W) planes.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated or not an EXR.
+    """
+    openexr = _openexr()
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"{source}: no such file")
+    try:
+        with openexr.File(os.fspath(source), separate_channels=True) as file:
+            return {
+                name: np.asarray(channel.pixels, np.float32)
+                for name, channel in file.channels().items()
+            }
+    except Exception as error:
+        raise InputError(f"{source}: not a readable EXR (truncated or damaged)") from error

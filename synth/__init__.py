@@ -1,0 +1,1 @@
+"""Faces, pigments and lights to scenes, renders and datasets."""

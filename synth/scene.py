@@ -1,0 +1,134 @@
+"""One sample as plain arrays: what the samplers draw and what Blender renders.
+
+Space: head coordinates in cm, right-handed, +X towards the subject's left (image right), +Y up,
++Z out of the face towards the viewer. Nothing here imports Blender.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+GROUPS = ("key", "fill", "environment")
+"""The transport groups of every sample: each is rendered into one colour channel."""
+
+REGIONS = (
+    "background",
+    "face",
+    "forehead",
+    "nose",
+    "cheek_left",
+    "cheek_right",
+    "under_eye_left",
+    "under_eye_right",
+    "lips",
+    "chin",
+    "ear_left",
+    "ear_right",
+    "neck",
+    "scalp",
+    "eye",
+    "mouth",
+    "lashes",
+    "hair",
+    "accessory",
+)
+"""Region names; a region is stored as the index into this tuple. `face` is other facial skin."""
+
+SKIN_REGIONS = frozenset(REGIONS[1:14])
+
+
+@dataclass(frozen=True)
+class HeadMesh:
+    """A head as arrays.
+
+    Attributes
+    ----------
+    vertices
+        (V, 3) float32, cm.
+    canonical
+        (V, 3) float32, cm: the same vertices on the provider's mean head, so that procedural
+        pigment sticks to anatomy.
+    faces
+        (F, 4) int32 vertex indices, counter-clockwise from outside; -1 pads triangles.
+    uv
+        (F, 4, 2) float32 per corner; integer parts are UDIM tiles.
+    region
+        (F,) uint8 index into REGIONS.
+    landmarks
+        (68,) int32 vertex indices in iBUG order (0-16 the jaw from the subject's right).
+    identity, expression
+        The coefficients that made it; empty for a mean or user mesh.
+    """
+
+    vertices: np.ndarray
+    canonical: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    region: np.ndarray
+    landmarks: np.ndarray
+    identity: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    expression: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class AreaLight:
+    """A square lamp. `irradiance` is what it would give a surface facing it at the origin."""
+
+    group: str
+    position: np.ndarray
+    size: float
+    irradiance: float
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Distant light: (H, 2H) float32 equirectangular radiance, row 0 at +Y, centre column at +Z."""
+
+    group: str
+    radiance: np.ndarray
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole camera.
+
+    Attributes
+    ----------
+    position
+        (3,) cm, head coordinates.
+    rotation
+        (3, 3) rows are the camera's right, up and backward axes in head coordinates, so that
+        camera-space = rotation @ (point - position), the view looking along -Z.
+    focal_mm
+        For a 36 mm wide sensor; square pixels and image.
+    """
+
+    position: np.ndarray
+    rotation: np.ndarray
+    focal_mm: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything Blender needs for one sample.
+
+    Attributes
+    ----------
+    attributes
+        Per-vertex float32 fields (V,): `melanin`, `haemoglobin` (volume fractions, 0 off skin),
+        `roughness` (0-1), `specular` (Principled IOR level, 0.5 is F0 = 4 %), `bump` (cm,
+        displacement along the normal used as a bump map) and `reflectance.0` .. `reflectance.3`
+        (Bernstein coefficients of not-skin parts, 0 on skin).
+    record
+        JSON-ready truth that the sample's file keeps: every drawn parameter.
+    """
+
+    head: HeadMesh
+    attributes: dict[str, np.ndarray]
+    lights: tuple[AreaLight, ...]
+    environment: Environment
+    view: View
+    record: dict[str, Any]
