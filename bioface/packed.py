@@ -116,7 +116,9 @@ def read_packed(path: str | os.PathLike[str]) -> PackedDataset:
             length = int.from_bytes(file.read(8), "little")
             size = source.stat().st_size
             if magic != MAGIC or length > size:
-                raise InputError(f"{source}: not a packed dataset; make one with bioface-synth pack")
+                raise InputError(
+                    f"{source}: not a packed dataset; make one with bioface-synth pack"
+                )
             header = json.loads(file.read(length))
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error

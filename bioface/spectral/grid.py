@@ -48,6 +48,4 @@ def bernstein_basis(count: int = 4) -> np.ndarray:
     """
     x = (WAVELENGTHS - WAVELENGTHS[0]) / (WAVELENGTHS[-1] - WAVELENGTHS[0])
     degree = count - 1
-    return np.stack(
-        [math.comb(degree, k) * x**k * (1 - x) ** (degree - k) for k in range(count)]
-    )
+    return np.stack([math.comb(degree, k) * x**k * (1 - x) ** (degree - k) for k in range(count)])
