@@ -1,0 +1,1 @@
+"""Small tables; each names its source and licence in its header."""
