@@ -1,0 +1,80 @@
+"""Render one sample with Cycles on the CPU."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bioface.exr import read_exr
+from synth.blender import compat, passes
+from synth.blender.scene import build_scene
+from synth.scene import Scene
+
+SAMPLES = 64
+"""Default Cycles samples per pixel."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The channels of a sample, each (H, W) float32, and how well the passes recompose."""
+
+    channels: dict[str, np.ndarray]
+    recomposition_error: float
+
+
+def render(
+    scene: Scene,
+    size: int,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    *,
+    threads: int = 0,
+    skin_model: str = "calibrated",
+    scratch: str | os.PathLike[str] | None = None,
+) -> Rendering:
+    """Render `scene` at (size, size) pixels; the same arguments give the same numbers.
+
+    Parameters
+    ----------
+    samples
+        Samples per pixel, without denoiser or adaptive sampling.
+    seed
+        Seed of Cycles' sampling pattern, 0 to 2^31 - 1.
+    threads
+        Render threads; 0 uses all cores. Does not change the result.
+    skin_model
+        The model whose albedo is stored.
+    scratch
+        Folder for Blender's own EXR, removed afterwards; the system's by default.
+
+    Raises
+    ------
+    RenderCheckError
+        The result is not sound ground truth; see `passes.check_passes`.
+    MissingDependencyError
+        Blender or OpenEXR cannot be loaded.
+    """
+    bpy = compat.import_bpy()
+    target = build_scene(bpy, scene, size=size, samples=samples, seed=seed, threads=threads)
+    compat.set_multilayer_output(bpy, target)
+    passes.check_settings(target)
+    with tempfile.TemporaryDirectory(prefix="render-", dir=scratch) as folder:
+        path = Path(folder, "passes.exr")
+        target.render.filepath = os.fspath(path)
+        bpy.ops.render.render(write_still=True)
+        raw = passes.split_layers(read_exr(path), compat.pass_prefixes(bpy))
+    error = passes.check_passes(raw, scene)
+    channels = passes.assemble(raw, scene)
+    passes.add_albedo(channels, skin_model)
+    return Rendering(channels, error)
+
+
+def render_sample(
+    scene: Scene, size: int, samples: int = SAMPLES, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The channels of `render`: channel name to (size, size) float32."""
+    return render(scene, size, samples, seed).channels

@@ -1,0 +1,75 @@
+"""The ground-truth material: neutral reflectance, and every label as a shader AOV.
+
+Its base is one grey for all parts, so that a render stores light transport and no colour; what
+colours the picture (pigments, reflectance coefficients) leaves through the AOVs, weighted by pixel
+coverage like everything else that Cycles filters. Artists use `skin_material` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synth.scene import REGIONS
+
+BASE = 0.4
+"""Diffuse reflectance of every surface: sets the strength of interreflection, about skin's."""
+
+IOR = 1.5
+"""With a specular level of 0.5 the reflectance at normal incidence is 4 %."""
+
+REGION_AOVS = tuple(f"region_{i}" for i in range(-(-(len(REGIONS) - 1) // 3)))
+"""One-hot region labels, three to an AOV: region 1 + 3 i + c is channel c of AOV i."""
+
+ATTRIBUTE_AOVS = ("pigment", "reflectance", *REGION_AOVS)
+"""AOVs that show a mesh attribute of the same name.
+
+`pigment` is (melanin, haemoglobin, reflectance.3), `reflectance` the first three coefficients.
+"""
+
+AOVS = (*ATTRIBUTE_AOVS, "uv", "position")
+"""Every AOV of the material, each a colour."""
+
+
+def declare_aovs(view_layer: Any) -> None:
+    """Add the passes of `AOVS` to a view layer; after its first render they would stay zero."""
+    for name in AOVS:
+        aov = view_layer.aovs.add()
+        aov.name = name
+        aov.type = "COLOR"
+
+
+def build_truth_material(bpy: Any) -> Any:
+    """A new material reading the attributes `roughness`, `specular`, `bump` and those of AOVs."""
+    material = bpy.data.materials.new("BioFace truth")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+
+    def node(kind: str, **properties: Any) -> Any:
+        made = tree.nodes.new(kind)
+        for key, value in properties.items():
+            setattr(made, key, value)
+        return made
+
+    def attribute(name: str) -> Any:
+        return node("ShaderNodeAttribute", attribute_type="GEOMETRY", attribute_name=name)
+
+    surface = node("ShaderNodeBsdfPrincipled", distribution="GGX")
+    surface.inputs["Base Color"].default_value = (BASE, BASE, BASE, 1.0)
+    surface.inputs["IOR"].default_value = IOR
+    bump = node("ShaderNodeBump")
+    bump.inputs["Distance"].default_value = 1.0
+    links = tree.links
+    links.new(attribute("bump").outputs["Fac"], bump.inputs["Height"])
+    links.new(bump.outputs["Normal"], surface.inputs["Normal"])
+    links.new(attribute("roughness").outputs["Fac"], surface.inputs["Roughness"])
+    links.new(attribute("specular").outputs["Fac"], surface.inputs["Specular IOR Level"])
+    output = node("ShaderNodeOutputMaterial")
+    links.new(surface.outputs["BSDF"], output.inputs["Surface"])
+
+    sources = {name: attribute(name).outputs["Vector"] for name in ATTRIBUTE_AOVS}
+    sources["uv"] = node("ShaderNodeUVMap", uv_map="uv").outputs["UV"]
+    sources["position"] = node("ShaderNodeNewGeometry").outputs["Position"]
+    for name in AOVS:
+        links.new(sources[name], node("ShaderNodeOutputAOV", aov_name=name).inputs["Color"])
+    return material
