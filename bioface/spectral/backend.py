@@ -1,0 +1,53 @@
+"""What the array API leaves open: tables and numbers brought to the caller's arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj
+
+Array = Any
+"""A numpy array, torch tensor or any other array of the array API."""
+
+
+def as_array(value: Any) -> Array:
+    """`value` as a floating-point array: arrays stay, lists and numbers become float64 numpy."""
+    if not is_array_api_obj(value) or isinstance(value, np.generic):
+        value = np.asarray(value)
+    xp = array_namespace(value)
+    if not xp.isdtype(value.dtype, "real floating"):
+        value = xp.astype(value, xp.float64)
+    return value
+
+
+def like(reference: Array, value: Any) -> Array:
+    """`value` in the namespace, dtype and device of `reference`; gradients flow through."""
+    xp = array_namespace(reference)
+    if is_array_api_obj(value) and not isinstance(value, np.generic):
+        if array_namespace(value) is xp:
+            value = value if value.dtype == reference.dtype else xp.astype(value, reference.dtype)
+            same = device(value) == device(reference)
+            return value if same else xp.asarray(value, device=device(reference))
+    if isinstance(reference, np.ndarray):
+        return np.asarray(value, dtype=reference.dtype)
+    # A copy: torch warns about sharing read-only tables.
+    return xp.asarray(np.array(value), dtype=reference.dtype, device=device(reference))
+
+
+def common(*values: Any) -> tuple[Array, ...]:
+    """Bring `values` to one namespace, dtype and device: those of the first that is no numpy array.
+
+    Where all are numpy (or plain numbers), they take the widest floating dtype among the arrays
+    given, so that a plain number never widens float32.
+    """
+    arrays = [v for v in values if is_array_api_obj(v) and not isinstance(v, np.generic)]
+    foreign = [v for v in arrays if not isinstance(v, np.ndarray)]
+    if foreign:
+        reference = as_array(foreign[0])
+    elif arrays:
+        dtype = np.result_type(*(as_array(v).dtype for v in arrays))
+        reference = np.empty(0, dtype)
+    else:
+        reference = np.empty(0)
+    return tuple(like(reference, v) for v in values)

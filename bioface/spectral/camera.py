@@ -1,0 +1,229 @@
+"""Cameras: a statistical model of measured spectral sensitivities, and raw to XYZ.
+
+Sensitivities follow eq. 10 of Alotaibi & Smith 2019, s = mean + sum_k b_k sd_k component_k with
+b ~ N(0, I), clipped at 0, from a centred joint principal component analysis over the three
+channels (99 values). Every channel sums to 1 over the grid.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from bioface.errors import InputError
+from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.colour import WHITE_XYZ, reflectance_weights
+from bioface.spectral.grid import BANDS, WAVELENGTHS
+from bioface.spectral.illuminant import cct, illuminant
+from bioface.spectral.tables import DATA, read_table
+
+DEFAULT_COMPONENTS = 6
+"""Chosen by leave-one-camera-out colour error on skin: see docs/cameras.md."""
+
+Method = Literal["pseudo_inverse", "fitted"]
+METHODS: tuple[Method, ...] = ("pseudo_inverse", "fitted")
+
+
+def normalised(sensitivities: Any) -> Array:
+    """Sensitivities (..., 33, 3) clipped at 0, each channel scaled to sum 1."""
+    s = as_array(sensitivities)
+    xp = array_namespace(s)
+    s = xp.clip(s, 0.0, None)
+    return s / xp.clip(xp.sum(s, axis=-2, keepdims=True), 1e-12, None)
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """Mean and principal components of measured cameras.
+
+    Attributes
+    ----------
+    mean
+        (33, 3) mean sensitivities, channels red, green, blue, each summing to 1.
+    components
+        (N, 33, 3) orthonormal over their 99 values; the largest-magnitude entry is positive.
+    deviations
+        (N,) standard deviations, falling.
+    """
+
+    mean: Array
+    components: Array
+    deviations: Array
+
+    @classmethod
+    def load(
+        cls, components: int | None = None, *, path: str | os.PathLike[str] | None = None
+    ) -> CameraModel:
+        """The shipped model, or the one `scripts/fit_cameras` wrote to `path`.
+
+        Parameters
+        ----------
+        components
+            How many components to keep; `DEFAULT_COMPONENTS` when None.
+
+        Raises
+        ------
+        InputError
+            More components than the file holds, or a file that is no camera model.
+        """
+        wanted = DEFAULT_COMPONENTS if components is None else components
+        return _read(Path(path) if path else DATA / "cameras.npz").truncated(wanted)
+
+    @classmethod
+    def fit(cls, sensitivities: np.ndarray, components: int) -> CameraModel:
+        """Derive the model from measured sensitivities (cameras, 33, 3) of any scale.
+
+        Raises
+        ------
+        InputError
+            The array has another shape, or no more cameras than components.
+        """
+        s = np.asarray(sensitivities, np.float64)
+        if s.ndim != 3 or s.shape[1:] != (BANDS, 3) or len(s) <= components:
+            raise InputError(
+                f"camera sensitivities have shape {s.shape}; (more than {components}, 33, 3) needed"
+            )
+        flat = normalised(s).reshape(len(s), -1)
+        mean = flat.mean(0)
+        _, singular, rows = np.linalg.svd(flat - mean, full_matrices=False)
+        rows = rows[:components]
+        largest = np.abs(rows).argmax(1)[:, None]
+        rows = rows * np.sign(np.take_along_axis(rows, largest, 1))
+        deviations = singular[:components] / np.sqrt(len(s) - 1)
+        return cls(mean.reshape(BANDS, 3), rows.reshape(-1, BANDS, 3), deviations)
+
+    def truncated(self, components: int) -> CameraModel:
+        """The first `components` components only; InputError when there are not so many."""
+        if not 0 <= components <= len(self.deviations):
+            raise InputError(
+                f"camera model holds {len(self.deviations)} components; {components} asked for"
+            )
+        return replace(
+            self,
+            components=self.components[:components, ...],
+            deviations=self.deviations[:components],
+        )
+
+    def with_mean(self, mean: Array) -> CameraModel:
+        """The same model about another mean (33, 3), which may be a tensor with gradients."""
+        return replace(self, mean=mean)
+
+    def sensitivities(self, b: Any) -> Array:
+        """Sensitivities (..., 33, 3) >= 0, channels summing to 1, for coefficients b (..., N).
+
+        b counts standard deviations; fewer than N leave the rest at 0.
+
+        Raises
+        ------
+        InputError
+            b has more values than the model has components.
+        """
+        b = as_array(b)
+        xp = array_namespace(b)
+        count = b.shape[-1]
+        if count > len(self.deviations):
+            raise InputError(
+                f"{count} camera coefficients for a model of {len(self.deviations)} components"
+            )
+        rows = self.components[:count, ...] * self.deviations[:count, None, None]
+        offset = b @ like(b, rows.reshape(count, -1)) if count else 0 * xp.sum(b, -1, keepdims=True)
+        flat = like(b, self.mean.reshape(-1)) + offset
+        return normalised(xp.reshape(flat, (*b.shape[:-1], BANDS, 3)))
+
+    def coefficients(self, sensitivities: np.ndarray) -> np.ndarray:
+        """b (..., N) of measured sensitivities (..., 33, 3) of any scale: their projection."""
+        difference = normalised(sensitivities) - self.mean
+        return np.einsum("...wc,nwc->...n", difference, self.components) / self.deviations
+
+
+@cache
+def _read(path: Path) -> CameraModel:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if not np.array_equal(data["wavelength"], WAVELENGTHS):
+                raise InputError(f"{path}: its wavelengths are not 400-720 nm every 10 nm")
+            arrays = [data[name] for name in ("mean", "components", "deviations")]
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: no camera model (make one with scripts/fit_cameras)") from error
+    for array in arrays:
+        array.flags.writeable = False
+    return CameraModel(*arrays)
+
+
+def raw_to_xyz(sensitivities: Any, spd: Any = None, method: Method = "pseudo_inverse") -> Array:
+    """The matrix T (..., 3, 3) from white-balanced raw to XYZ; T (1, 1, 1) = `WHITE_XYZ`.
+
+    Parameters
+    ----------
+    sensitivities
+        S (..., 33, 3).
+    spd
+        (..., 33) the illuminant; read by `fitted` only, daylight D65 when None.
+    method
+        `pseudo_inverse`: T = C^T (S^+)^T (the paper, eq. 4-5; C the colour-matching functions),
+        each row then scaled to the white. The paper's text scales rows to 1 instead, which would
+        turn white into sRGB (1.205, 0.948, 0.909).
+
+        `fitted`: what real cameras do. Two matrices, for illuminant A and D65, each the least
+        squares over natural reflectances (ColorChecker and measured skin) among those that map
+        white to white, interpolated by the reciprocal colour temperature of `spd` (as in the DNG
+        specification 1.6, chapter 6).
+
+    Raises
+    ------
+    InputError
+        The method is not known.
+    """
+    s = as_array(sensitivities)
+    if method == "pseudo_inverse":
+        return _pseudo_inverse(s)
+    if method != "fitted":
+        raise InputError(f"raw to XYZ method {method!r} is not known; use one of {METHODS}")
+    day = _fitted(s, illuminant("D65"))
+    if spd is None:
+        return day
+    s, spd = common(s, as_array(spd))
+    xp = array_namespace(s)
+    tungsten = _fitted(s, illuminant("A"))
+    warm, cool = (1e6 / float(cct(illuminant(name))) for name in ("A", "D65"))
+    share = xp.clip((1e6 / cct(spd) - cool) / (warm - cool), 0.0, 1.0)[..., None, None]
+    return day + share * (tungsten - day)
+
+
+def _pseudo_inverse(s: Array) -> Array:
+    xp = array_namespace(s)
+    table = read_table("cie")
+    observer = like(s, np.stack([table[f"{c}_bar"] for c in "xyz"], -1))
+    transposed = xp.matrix_transpose(s)
+    matrix = xp.matrix_transpose(xp.linalg.solve(transposed @ s, transposed @ observer))
+    white = like(s, WHITE_XYZ)[:, None]
+    return matrix * white / xp.sum(matrix, axis=-1, keepdims=True)
+
+
+@cache
+def _reflectance_moments() -> np.ndarray:
+    return np.stack(list(read_table("reflectance_moments").values()), -1)
+
+
+def _fitted(s: Array, spd: np.ndarray) -> Array:
+    """White-preserving least squares, T w = white for each row: one Lagrange multiplier a row."""
+    xp = array_namespace(s)
+    response = s * like(s, spd)[:, None]
+    response = response / xp.sum(response, axis=-2, keepdims=True)
+    moments = like(s, _reflectance_moments())
+    weighted = xp.matrix_transpose(response) @ moments
+    normal = weighted @ response
+    right = weighted @ like(s, reflectance_weights())
+    solved = xp.linalg.solve(normal, xp.concat([right, xp.ones_like(right[..., :1])], axis=-1))
+    free, along = solved[..., :3], solved[..., 3:]
+    missing = like(s, WHITE_XYZ) - xp.sum(free, axis=-2)
+    free = free + along * (missing / xp.sum(along, axis=(-2, -1))[..., None])[..., None, :]
+    return xp.matrix_transpose(free)

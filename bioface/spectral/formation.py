@@ -1,0 +1,158 @@
+"""Image formation: pigments, shading, light and camera to linear sRGB (the decoder).
+
+For each pixel and raw channel c (Alotaibi & Smith 2019, sections 2.1-3 and 4.2; eq. 1-9)
+
+    raw_c = sum_l E(l) S_c(l) [ i_d R(l; melanin, haemoglobin) + i_s ]
+    rgb   = M T diag(g) raw / white,      white_c = sum_l E(l) S_c(l),
+
+with R the skin model, E the illuminant, S the sensitivities, T raw to XYZ, M XYZ to linear sRGB, g
+an error of white balance (green 1), i_d and i_s diffuse and specular shading. White balance
+cancels the scale of the light, so exposure is inside the shading: a white diffuser with i_d = 1 is
+rgb (1, 1, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from array_api_compat import array_namespace
+
+from bioface.errors import InputError
+from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.camera import CameraModel, Method, raw_to_xyz
+from bioface.spectral.colour import XYZ_TO_SRGB
+from bioface.spectral.illuminant import Illuminant
+from bioface.spectral.skin import SkinModel
+
+MAPS = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera, or a batch of them, with the colour processing of its photos.
+
+    Attributes
+    ----------
+    sensitivities
+        (*batch, 33, 3), channels summing to 1.
+    gains
+        (*batch, 2) factors by which white balance erred in red and blue (green 1); None: 1.
+    method
+        How raw becomes XYZ: see `raw_to_xyz`.
+    matrix
+        (*batch, 3, 3) a known raw-to-XYZ matrix that maps (1, 1, 1) to the white, instead of
+        `method`: a camera profile.
+    """
+
+    sensitivities: Array
+    gains: Array | None = None
+    method: Method = "pseudo_inverse"
+    matrix: Array | None = None
+
+    @classmethod
+    def from_coefficients(
+        cls,
+        b: Any,
+        model: CameraModel | None = None,
+        gains: Any = None,
+        method: Method = "pseudo_inverse",
+    ) -> Camera:
+        """The camera with coefficients b (*batch, N) of `model` (the shipped one when None)."""
+        b = as_array(b)
+        model = CameraModel.load(b.shape[-1]) if model is None else model
+        return cls(model.sensitivities(b), gains, method)
+
+    def response(self, spd: Any) -> Array:
+        """(*batch, 33, 3): white-balanced raw responses E S_c / sum E S_c under `spd`; sum 1."""
+        s, e = common(as_array(self.sensitivities), as_array(spd))
+        weighted = s * e[..., None]
+        xp = array_namespace(weighted)
+        return weighted / xp.sum(weighted, axis=-2, keepdims=True)
+
+    def raw_to_srgb(self, spd: Any) -> Array:
+        """(*batch, 3, 3) from white-balanced raw to linear sRGB: M T diag(g)."""
+        s, e = common(as_array(self.sensitivities), as_array(spd))
+        xp = array_namespace(s)
+        xyz = raw_to_xyz(s, e, self.method) if self.matrix is None else like(s, self.matrix)
+        matrix = like(s, XYZ_TO_SRGB) @ xyz
+        if self.gains is None:
+            return matrix
+        gains = like(s, as_array(self.gains))
+        one = xp.ones_like(gains[..., :1])
+        return matrix * xp.concat([gains[..., :1], one, gains[..., 1:]], axis=-1)[..., None, :]
+
+    def projection(self, spd: Any) -> Array:
+        """Q (*batch, 33, 3): linear sRGB of a reflectance r is r Q; of a white one, sum Q."""
+        xp = array_namespace(*common(self.sensitivities, spd))
+        return self.response(spd) @ xp.matrix_transpose(self.raw_to_srgb(spd))
+
+
+def decode(
+    maps: Mapping[str, Any] | Any,
+    illuminant: Illuminant | Any,
+    camera: Camera,
+    *,
+    skin: SkinModel | None = None,
+    path: Literal["exact", "fast"] = "exact",
+) -> Array:
+    """Linear sRGB that light, skin and camera explain: before tone, unclipped.
+
+    Parameters
+    ----------
+    maps
+        Mapping, or object with attributes, `melanin` and `haemoglobin` (volume fractions, 0-1),
+        `diffuse_shading` and `specular_shading` (>= 0), all of one shape (*batch, H, W) or
+        (*batch,); any number of pixel dimensions works.
+    illuminant
+        Spectral power distribution (*batch, 33) of any scale, or an `Illuminant`.
+    camera
+        Its batch dimensions, like the illuminant's, may be missing or 1.
+    skin
+        Skin model; the default one when None. Its constants may be tensors: gradients flow.
+
+    Returns
+    -------
+    (*batch, H, W, 3) in the namespace, dtype and device of the maps.
+
+    Raises
+    ------
+    InputError
+        A map is missing, the maps differ in shape, or have fewer dimensions than the batch.
+    """
+    melanin, haemoglobin, diffuse, specular = _maps(maps)
+    xp = array_namespace(melanin)
+    spd = illuminant.spd if isinstance(illuminant, Illuminant) else illuminant
+    projection = like(melanin, camera.projection(spd))
+    pixel_axes = melanin.ndim - (projection.ndim - 2)
+    if pixel_axes < 0:
+        raise InputError(
+            f"maps of shape {tuple(melanin.shape)} for light and camera in batches of "
+            f"{tuple(projection.shape[:-2])}"
+        )
+    skin = SkinModel.load() if skin is None else skin
+    reflectance = skin.reflectance(melanin, haemoglobin, validate=False)
+    batch = projection.shape[:-2]
+    white = xp.reshape(xp.sum(projection, axis=-2), (*batch, *(1,) * pixel_axes, 3))
+    if pixel_axes:
+        spread = xp.reshape(projection, (*batch, *(1,) * (pixel_axes - 1), *projection.shape[-2:]))
+        colour = reflectance @ spread
+    else:
+        colour = (reflectance[..., None, :] @ projection)[..., 0, :]
+    return diffuse[..., None] * colour + specular[..., None] * white
+
+
+def _maps(maps: Mapping[str, Any] | Any) -> tuple[Array, ...]:
+    try:
+        if isinstance(maps, Mapping):
+            values = [maps[name] for name in MAPS]
+        else:
+            values = [getattr(maps, name) for name in MAPS]
+    except (KeyError, AttributeError) as error:
+        raise InputError(f"maps need {', '.join(MAPS)}: {error}") from error
+    arrays = common(*(as_array(value) for value in values))
+    shapes = {name: tuple(array.shape) for name, array in zip(MAPS, arrays, strict=True)}
+    if len(set(shapes.values())) > 1:
+        raise InputError(f"maps differ in shape: {shapes}")
+    return arrays

@@ -1,0 +1,103 @@
+"""The camera model and raw to XYZ."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bioface.errors import InputError
+from bioface.spectral.camera import METHODS, CameraModel, raw_to_xyz
+from bioface.spectral.colour import WHITE_XYZ, reflectance_to_xyz
+from bioface.spectral.illuminant import daylight, illuminant
+
+CAMERAS = Path(__file__).resolve().parents[3] / "shared" / "cameras" / "rawtoaces52.npz"
+
+
+@pytest.fixture(scope="module")
+def measured():
+    if not CAMERAS.exists():
+        pytest.skip(f"{CAMERAS} is not here")
+    with np.load(CAMERAS) as data:
+        return data["sens"].astype(np.float64)
+
+
+def test_shipped_model_keeps_its_definition():
+    model = CameraModel.load(12)
+    flat = model.components.reshape(12, -1)
+    np.testing.assert_allclose(model.mean.sum(0), 1)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(12), atol=1e-12)
+    assert (np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], 1) > 0).all()
+    assert (np.diff(model.deviations) < 0).all()
+    assert len(CameraModel.load(3).deviations) == 3
+
+
+def test_shipped_model_is_the_fit_of_the_measured_cameras(measured):
+    fitted, shipped = CameraModel.fit(measured, 12), CameraModel.load(12)
+    np.testing.assert_allclose(fitted.mean, shipped.mean, atol=1e-12)
+    np.testing.assert_allclose(fitted.components, shipped.components, atol=1e-9)
+    b = shipped.coefficients(measured)
+    np.testing.assert_allclose(b.std(0, ddof=1), 1, atol=1e-9)
+
+
+def test_many_components_give_the_camera_back(measured):
+    model = CameraModel.fit(measured, 51)
+    again = model.sensitivities(model.coefficients(measured[:3]))
+    np.testing.assert_allclose(again, measured[:3] / measured[:3].sum(1, keepdims=True), atol=1e-9)
+
+
+@given(arrays(np.float64, (2, 6), elements=st.floats(-4, 4)))
+def test_sensitivities_are_positive_and_sum_to_one(b):
+    s = CameraModel.load().sensitivities(b)
+    assert s.shape == (2, 33, 3)
+    assert s.min() >= 0
+    np.testing.assert_allclose(s.sum(1), 1)
+
+
+@settings(deadline=None)
+@given(arrays(np.float64, 6, elements=st.floats(-2, 2)), st.floats(4000, 25000))
+def test_white_maps_to_white(b, kelvin):
+    s = CameraModel.load().sensitivities(b)
+    for method in METHODS:
+        matrix = raw_to_xyz(s, daylight(kelvin), method)
+        np.testing.assert_allclose(matrix @ np.ones(3), WHITE_XYZ, atol=1e-9)
+
+
+def test_pseudo_inverse_is_exact_for_the_observer():
+    """A camera that sees as the observer does gets its own colours back, white aside."""
+    from bioface.spectral.tables import read_table
+
+    observer = np.stack([read_table("cie")[f"{c}_bar"] for c in "xyz"], -1)
+    matrix = raw_to_xyz(observer / observer.sum(0))
+    np.testing.assert_allclose(matrix, np.diag(WHITE_XYZ), atol=1e-9)
+
+
+def test_fitted_matrix_reads_natural_colours_of_measured_cameras(measured):
+    red = 0.2 + 0.5 / (1 + np.exp(-(np.arange(400, 721, 10) - 590) / 15))
+    truth = reflectance_to_xyz(red)
+    spd = illuminant("D65")
+    errors = {}
+    for method in METHODS:
+        response = measured * spd[:, None]
+        raw = red @ response / response.sum(1)
+        read = (raw_to_xyz(measured, spd, method) @ raw[..., None])[..., 0]
+        errors[method] = np.abs(read - truth).mean()
+    assert errors["fitted"] < errors["pseudo_inverse"]
+    assert errors["fitted"] < 0.02
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: CameraModel.load(13), "13"),
+        (lambda: CameraModel.load(path=Path(__file__)), "fit_cameras"),
+        (lambda: CameraModel.load().sensitivities(np.zeros(20)), "20"),
+        (lambda: CameraModel.fit(np.ones((5, 31, 3)), 2), "31"),
+        (lambda: raw_to_xyz(np.ones((33, 3)), method="magic"), "magic"),
+    ],
+)
+def test_bad_values_are_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

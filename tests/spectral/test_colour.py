@@ -1,0 +1,103 @@
+"""Colour conversions against colour-science and against their inverses."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bioface.spectral.colour import (
+    ITA_CLASSES,
+    WHITE_XYZ,
+    apply_tone,
+    ciede2000,
+    ita,
+    ita_class,
+    linear_srgb_to_xyz,
+    reflectance_to_linear_srgb,
+    reflectance_to_xyz,
+    remove_tone,
+    srgb_decode,
+    srgb_encode,
+    xyz_to_lab,
+    xyz_to_linear_srgb,
+)
+
+unit = arrays(np.float64, 3, elements=st.floats(0, 1))
+
+
+@pytest.fixture(scope="module")
+def colour():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import colour
+
+        yield colour
+
+
+def test_srgb_curve_and_matrix_equal_colour_science(colour):
+    rgb = np.random.default_rng(0).uniform(0, 1, (50, 3))
+    np.testing.assert_allclose(srgb_encode(rgb), colour.cctf_encoding(rgb), atol=1e-6)
+    reference = colour.sRGB_to_XYZ(rgb, apply_cctf_decoding=False)
+    np.testing.assert_allclose(linear_srgb_to_xyz(rgb), reference, atol=2e-4)
+
+
+@given(unit)
+def test_srgb_both_ways(rgb):
+    np.testing.assert_allclose(srgb_decode(srgb_encode(rgb)), rgb, atol=1e-12)
+    np.testing.assert_allclose(xyz_to_linear_srgb(linear_srgb_to_xyz(rgb)), rgb, atol=1e-12)
+
+
+@given(unit, st.floats(-0.6, 0.6), st.floats(-0.9, 0.9))
+def test_tone_both_ways(rgb, log_gamma, contrast):
+    tone = np.array([log_gamma, contrast])
+    linear = 0.001 + 0.999 * rgb
+    np.testing.assert_allclose(remove_tone(apply_tone(linear, tone), tone), linear, atol=1e-9)
+
+
+def test_no_tone_is_the_srgb_curve_and_batches_broadcast():
+    linear = np.random.default_rng(1).uniform(0.01, 1, (2, 4, 5, 3))
+    np.testing.assert_allclose(apply_tone(linear, np.zeros(2)), srgb_encode(linear), atol=1e-12)
+    tones = np.array([[0.1, 0.2], [-0.1, 0.4]])
+    np.testing.assert_allclose(apply_tone(linear, tones)[1], apply_tone(linear[1], tones[1]))
+
+
+def test_lab_and_ciede2000_equal_colour_science(colour):
+    rng = np.random.default_rng(2)
+    xyz = rng.uniform(0, 1, (200, 3))
+    white = colour.XYZ_to_xy(WHITE_XYZ)
+    lab = xyz_to_lab(xyz)
+    np.testing.assert_allclose(lab, colour.XYZ_to_Lab(xyz, white), atol=1e-6)
+    other = lab + rng.normal(0, 10, lab.shape)
+    reference = colour.difference.delta_E_CIE2000(lab, other)
+    np.testing.assert_allclose(ciede2000(lab, other), reference, atol=1e-9)
+
+
+# Sharma, Wu, Dalal 2005, table 1: pairs 1, 7, 9, 13, 17, 25.
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.49, -0.001), (50, -2.49, 0.0009), 7.1792),
+        ((50, -0.001, 2.49), (50, 0.0009, -2.49), 4.8045),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ],
+)
+def test_ciede2000_published_pairs(first, second, difference):
+    assert float(ciede2000(first, second)) == pytest.approx(difference, abs=1e-4)
+
+
+def test_white_reflectance_is_white():
+    np.testing.assert_allclose(reflectance_to_xyz(np.ones(33)), WHITE_XYZ, atol=1e-12)
+    np.testing.assert_allclose(reflectance_to_linear_srgb(np.ones(33)), np.ones(3), atol=1e-9)
+    np.testing.assert_allclose(xyz_to_lab(WHITE_XYZ), [100, 0, 0], atol=1e-9)
+
+
+def test_ita_classes():
+    angles = ita([[75, 10, 15], [50, 10, 15], [30, 8, 10]])
+    np.testing.assert_allclose(angles, [59.04, 0, -63.43], atol=0.01)
+    assert [ITA_CLASSES[k] for k in ita_class(angles)] == ["very light", "brown", "dark"]
