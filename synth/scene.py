@@ -54,7 +54,9 @@ class HeadMesh:
     faces
         (F, 4) int32 vertex indices, counter-clockwise from outside; -1 pads triangles.
     uv
-        (F, 4, 2) float32 per corner; integer parts are UDIM tiles.
+        (F, 4, 2) float32 per corner; integer parts are UDIM tiles: (0, 0) the face, (1, 0) the
+        rest of the skin and the inside of the mouth, (2, 0) gums and tongue, (3, 0) teeth,
+        (6, 0) lashes, (k, 1) the eyes. A user's mesh may use other tiles.
     region
         (F,) uint8 index into REGIONS.
     landmarks
@@ -118,10 +120,12 @@ class Scene:
     Attributes
     ----------
     attributes
-        Per-vertex float32 fields (V,): `melanin`, `haemoglobin` (volume fractions, 0 off skin),
+        Per-vertex float32 fields (V,): `skin` (0-1, the share that is bare skin: 0 on parts that
+        are not skin, less than 1 where hair, brows or a beard hide it; the mask), `melanin`,
+        `haemoglobin` (volume fractions of the skin, also under hair; 0 off skin regions),
         `roughness` (0-1), `specular` (Principled IOR level, 0.5 is F0 = 4 %), `bump` (cm,
         displacement along the normal used as a bump map) and `reflectance.0` .. `reflectance.3`
-        (Bernstein coefficients of not-skin parts, 0 on skin).
+        (Bernstein coefficients of what is not skin, for the share 1 - `skin`; 0 where that is 0).
     record
         JSON-ready truth that the sample's file keeps: every drawn parameter.
     """

@@ -1,1 +1,97 @@
+"""Where heads come from: providers of `HeadMesh` by name or path."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bioface.errors import InputError
+from synth.scene import HeadMesh
+
+NAMES = ("procedural", "ict-facekit")
+"""Providers known by name; anything else is a path."""
+
+
+class HeadProvider(Protocol):
+    """A family of heads with one topology.
+
+    Attributes
+    ----------
+    name
+        What datasets record: a provider's name, or the file name of a user's mesh.
+    asset_hash
+        sha256 (hexadecimal) of what defines the heads.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def asset_hash(self) -> str: ...
+
+    def mean(self) -> HeadMesh:
+        """The neutral mean head."""
+        ...
+
+    def sample(self, rng: np.random.Generator) -> HeadMesh:
+        """A head of random identity and expression; `rng` is the only randomness."""
+        ...
+
+    def deform(self, identity: np.ndarray, expression: np.ndarray) -> HeadMesh:
+        """The head with these coefficients; shorter vectors are padded with zeros.
+
+        Raises
+        ------
+        InputError
+            More coefficients than the provider has, or values that are not finite.
+        """
+        ...
+
+
+def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
+    """The head provider called `procedural` or `ict-facekit`, or the one stored at a path.
+
+    A path is an ICT-FaceKit `.npz` (shared or installed file) or a user's `.obj`.
+
+    Raises
+    ------
+    InputError
+        Unknown name, missing file, unreadable or unsupported mesh.
+    """
+    if str(name_or_path) == "procedural":
+        from synth.heads.procedural import ProceduralHeads
+
+        return ProceduralHeads()
+    if str(name_or_path) == "ict-facekit":
+        from synth.heads.ict_facekit import IctFaceKit
+        from synth.heads.install import installed_file
+
+        return IctFaceKit.load(installed_file("ict-facekit"))
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        known = ", ".join(NAMES)
+        raise InputError(f"no head provider or file '{name_or_path}': use {known} or a path")
+    if path.suffix == ".npz":
+        from synth.heads.ict_facekit import IctFaceKit
+
+        return IctFaceKit.load(path)
+    if path.suffix == ".obj":
+        from synth.heads.mesh import MeshHead
+
+        return MeshHead.load(path)
+    raise InputError(f"{path}: heads are read from .npz (ICT-FaceKit) or .obj files")
+
+
+def padded(values: np.ndarray, count: int, what: str) -> np.ndarray:
+    """Coefficients (<= count,) as float32 (count,), zeros at the end; InputError as in `deform`."""
+    values = np.asarray(values, np.float32).ravel()
+    if len(values) > count:
+        raise InputError(f"{len(values)} {what} coefficients given; this head has {count}")
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} coefficients must be finite numbers")
+    return np.concatenate([values, np.zeros(count - len(values), np.float32)])
+
+
+__all__ = ["NAMES", "HeadMesh", "HeadProvider", "load_provider", "padded"]

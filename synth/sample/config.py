@@ -1,0 +1,101 @@
+"""Every default of the samplers in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from bioface.errors import InputError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What `sample_scene` draws from. Pairs are (lowest, highest) unless said otherwise.
+
+    Attributes
+    ----------
+    yaw, pitch, roll
+        Largest angle of the camera to either side, degrees; most draws are near frontal.
+    focal_mm
+        Full-frame equivalent focal length of a head-and-shoulders portrait (36 mm wide frame
+        twice as wide as the crop), log-uniform: it sets the distance and so the perspective.
+    framing
+        Side of the square image over the larger side of the box of the 68 landmarks.
+    jitter
+        Standard deviation of that box's centre, as a share of the image side.
+    setups
+        Weights of the light setups `flash`, `studio`, `window`, `sun`, `overcast`, `mixed`.
+    exposure
+        Mean diffuse shading over the visible skin, unoccluded, log-uniform.
+    melanin_u, haemoglobin_u
+        A person's median pigment in unit u (`bioface.spectral.units`), uniform.
+    pigment_correlation
+        Correlation of the two medians (of the normal scores).
+    melanin_spread, haemoglobin_spread
+        Standard deviation of u within a face, lips and spots left out, log-uniform.
+    roughness, specular
+        A person's median roughness and Principled specular IOR level, uniform.
+    bump
+        Height of the pore-scale relief, cm, log-uniform.
+    hair_share, brow_share, beard_share, freckle_share
+        Share of people with scalp hair, visible brows, a beard, freckles.
+    """
+
+    yaw: float = 60.0
+    pitch: float = 25.0
+    roll: float = 10.0
+    focal_mm: Range = (35.0, 135.0)
+    framing: Range = (1.5, 2.3)
+    jitter: float = 0.03
+    setups: tuple[tuple[str, float], ...] = (
+        ("flash", 0.15),
+        ("studio", 0.30),
+        ("window", 0.17),
+        ("sun", 0.13),
+        ("overcast", 0.10),
+        ("mixed", 0.15),
+    )
+    exposure: Range = (0.5, 1.3)
+    melanin_u: Range = (0.0, 1.0)
+    haemoglobin_u: Range = (0.05, 0.95)
+    pigment_correlation: float = 0.25
+    melanin_spread: Range = (0.035, 0.09)
+    haemoglobin_spread: Range = (0.05, 0.12)
+    roughness: Range = (0.3, 0.65)
+    specular: Range = (0.2, 0.8)
+    bump: Range = (0.001, 0.01)
+    hair_share: float = 0.82
+    brow_share: float = 0.9
+    beard_share: float = 0.2
+    freckle_share: float = 0.3
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: lists for tuples."""
+        return {key: _lists(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SampleConfig:
+        """The inverse of `to_dict`; missing keys take their defaults.
+
+        Raises
+        ------
+        InputError
+            Unknown key.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"unknown sampling option '{unknown[0]}': known are {sorted(known)}")
+        made: dict[str, Any] = {key: _tuples(value) for key, value in values.items()}
+        return cls(**made)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value

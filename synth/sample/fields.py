@@ -1,0 +1,42 @@
+"""Random fields over points in space: smooth noise and spots. Lengths in cm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_WAVES = 40
+
+
+def smooth_noise(rng: np.random.Generator, points: np.ndarray, scale: float) -> np.ndarray:
+    """Gaussian-like noise (N,) of mean 0 and deviation 1 at `points` (N, 3).
+
+    A sum of plane waves (random Fourier features): isotropic, correlated over about `scale`.
+    """
+    wave = rng.standard_normal((3, _WAVES)) / scale
+    phase = rng.uniform(0, 2 * np.pi, _WAVES)
+    return np.cos(points @ wave + phase).sum(1) * np.sqrt(2 / _WAVES)
+
+
+def layered_noise(
+    rng: np.random.Generator, points: np.ndarray, scales: tuple[float, ...], decay: float = 0.7
+) -> np.ndarray:
+    """Sum of `smooth_noise` at `scales`, each `decay` times the one before; deviation 1."""
+    weights = decay ** np.arange(len(scales))
+    layers = [w * smooth_noise(rng, points, s) for w, s in zip(weights, scales, strict=True)]
+    return np.sum(layers, 0) / np.sqrt((weights**2).sum())
+
+
+def spots(
+    points: np.ndarray, centres: np.ndarray, radii: np.ndarray, heights: np.ndarray
+) -> np.ndarray:
+    """Sum (N,) of bells exp(-(d / radius)^2) of `heights` around `centres` (K, 3)."""
+    out = np.zeros(len(points))
+    for centre, radius, height in zip(centres, radii, heights, strict=True):
+        out += height * np.exp(-((points - centre) ** 2).sum(1) / radius**2)
+    return out
+
+
+def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, a smooth cubic between (also when high < low)."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return t * t * (3 - 2 * t)

@@ -1,0 +1,171 @@
+"""Melanin and haemoglobin over the skin: who the person is, sites, spots and noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from synth.heads.anatomy import Anatomy
+from synth.sample.config import SampleConfig
+from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
+
+_U_LIMITS = (-0.25, 1.35)
+
+# Mean and deviation, in u relative to the face's median, of each site.
+_SITES = {
+    "forehead": ((0.035, 0.03), (-0.05, 0.04)),
+    "nose": ((0.01, 0.03), (0.11, 0.06)),
+    "cheeks": ((-0.02, 0.02), (0.07, 0.06)),
+    "chin": ((0.01, 0.03), (0.02, 0.05)),
+    "under_eye": ((0.05, 0.04), (0.05, 0.06)),
+    "eyelids": ((0.04, 0.03), (0.04, 0.05)),
+    "ears": ((-0.01, 0.03), (0.09, 0.07)),
+    "neck": ((0.02, 0.04), (-0.07, 0.05)),
+    "scalp": ((-0.03, 0.04), (-0.02, 0.04)),
+}
+
+
+def sample_pigment(
+    rng: np.random.Generator,
+    config: SampleConfig,
+    points: np.ndarray,
+    anatomy: Anatomy,
+    ears: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Draw the pigments of one person.
+
+    Parameters
+    ----------
+    points
+        (N, 3) cm, skin on the mean head.
+    ears
+        (N,) 0-1, how much a point is an ear.
+
+    Returns
+    -------
+    melanin, haemoglobin
+        (N,) volume fractions inside (0, 1).
+    record
+        Medians in u and what was switched on.
+    """
+    base = _medians(rng, config)
+    sites = site_weights(points, anatomy, ears)
+    lips = smoothstep(anatomy.inside_lips(points), -0.12, 0.12)
+    face = (anatomy.below_jaw(points) < 0) & (anatomy.above_hairline(points) < 0) & (ears < 0.5)
+    fields = []
+    spreads = []
+    for pigment, limits in enumerate((config.melanin_spread, config.haemoglobin_spread)):
+        field = 0.045 * (1 + pigment) * layered_noise(rng, points, (4.0, 1.5, 0.6))
+        for name, statistics in _SITES.items():
+            mean, deviation = statistics[pigment]
+            field = field + sites[name] * (mean + deviation * rng.standard_normal())
+        spread = float(np.exp(rng.uniform(*np.log(limits))))
+        field = field - np.median(field[face])
+        fields.append(base[pigment] + field * spread / max(float(field[face].std()), 1e-6))
+        spreads.append(spread)
+    melanin, haemoglobin = fields
+    haemoglobin = haemoglobin + rng.uniform(0.0, 0.25) * rng.random() * sites["cheeks"]
+    melanin = melanin + rng.uniform(0.0, 0.12) * _melasma(rng, points, sites)
+    freckles = rng.random() < config.freckle_share * (1.6 - 1.2 * base[0])
+    melanin = melanin + freckles * _freckles(rng, points, sites, base[0])
+    melanin = melanin + _moles(rng, points, face)
+    haemoglobin = haemoglobin + _blemishes(rng, points, face)
+    haemoglobin = haemoglobin + lips * rng.uniform(0.15, 0.45)
+    melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.6, 1.0) - 0.02)
+    record = {
+        "melanin_u": float(base[0]),
+        "haemoglobin_u": float(base[1]),
+        "melanin_spread": spreads[0],
+        "haemoglobin_spread": spreads[1],
+        "freckles": bool(freckles),
+    }
+    return (
+        from_unit(np.clip(melanin, *_U_LIMITS), MELANIN_RANGE),
+        from_unit(np.clip(haemoglobin, *_U_LIMITS), HAEMOGLOBIN_RANGE),
+        record,
+    )
+
+
+def site_weights(points: np.ndarray, anatomy: Anatomy, ears: np.ndarray) -> dict[str, np.ndarray]:
+    """Smooth membership (N,) 0-1 of the sites with their own pigment statistics."""
+    marks, unit = anatomy.landmarks, anatomy.unit
+    mirror = np.array([-1.0, 1.0, 1.0])
+
+    def blob(centre: np.ndarray, radius: float) -> np.ndarray:
+        return np.exp(-((points - centre) ** 2).sum(1) / (radius * unit) ** 2)
+
+    brow = marks[[21, 22]].mean(0)
+    cheek = 0.45 * marks[46] + 0.35 * marks[54] + 0.2 * marks[13]
+    forehead = brow + unit * np.array([0.0, 3.0, -0.6])
+    temple = marks[26] + unit * np.array([-1.0, 2.0, -0.5])
+    nose = np.exp(-((anatomy.distance(points, 27, 30) / 1.1) ** 2))
+    nose = np.maximum(nose, np.exp(-((anatomy.distance(points, 31, 35) / 0.9) ** 2)))
+    lid = np.minimum(anatomy.distance(points, 36, 41), anatomy.distance(points, 42, 47))
+    below = smoothstep(points[:, 1], float(marks[[40, 41, 46, 47], 1].mean()) + 0.3 * unit, 2.6)
+    near_eye = np.exp(-((lid / 1.1) ** 2))
+    return {
+        "forehead": np.clip(
+            blob(forehead, 3.0) + blob(temple, 2.2) + blob(temple * mirror, 2.2), 0, 1
+        ),
+        "nose": nose,
+        "cheeks": blob(cheek, 2.6) + blob(cheek * mirror, 2.6),
+        "chin": blob(marks[[57, 8]].mean(0), 1.8),
+        "under_eye": near_eye * below,
+        "eyelids": near_eye * (1 - below),
+        "ears": ears,
+        "neck": smoothstep(anatomy.below_jaw(points), -0.5, 1.5),
+        "scalp": smoothstep(anatomy.above_hairline(points), -0.5, 1.0),
+    }
+
+
+def _medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
+    """Uniform medians of melanin and haemoglobin u, correlated through normal scores."""
+    first, second = rng.standard_normal(2)
+    rho = config.pigment_correlation
+    second = rho * first + math.sqrt(1 - rho**2) * second
+    share = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (first, second)])
+    low, high = np.array([config.melanin_u, config.haemoglobin_u]).T
+    return low + share * (high - low)
+
+
+def _scatter(
+    rng: np.random.Generator, points: np.ndarray, weight: np.ndarray, count: int
+) -> np.ndarray:
+    """`count` of the points, drawn by `weight`."""
+    total = weight.sum()
+    if count == 0 or total <= 0:
+        return points[:0]
+    return points[rng.choice(len(points), size=count, p=weight / total)]
+
+
+def _freckles(
+    rng: np.random.Generator, points: np.ndarray, sites: dict[str, np.ndarray], melanin: float
+) -> np.ndarray:
+    weight = 0.08 + sites["nose"] + sites["cheeks"] + 0.3 * sites["forehead"]
+    weight = weight * (sites["scalp"] < 0.5) * (sites["neck"] < 0.5)
+    centres = _scatter(rng, points, weight, int(rng.integers(30, 220)))
+    radii = rng.uniform(0.1, 0.22, len(centres))
+    return spots(points, centres, radii, rng.uniform(0.04, 0.22, len(centres)) * (1.2 - melanin))
+
+
+def _moles(rng: np.random.Generator, points: np.ndarray, face: np.ndarray) -> np.ndarray:
+    centres = _scatter(rng, points, face.astype(float), int(rng.poisson(2.0)))
+    radii = rng.uniform(0.12, 0.3, len(centres))
+    return spots(points, centres, radii, rng.uniform(0.15, 0.6, len(centres)))
+
+
+def _blemishes(rng: np.random.Generator, points: np.ndarray, face: np.ndarray) -> np.ndarray:
+    centres = _scatter(rng, points, face.astype(float), int(rng.poisson(3.0)))
+    radii = rng.uniform(0.15, 0.5, len(centres))
+    return spots(points, centres, radii, rng.uniform(0.05, 0.3, len(centres)))
+
+
+def _melasma(
+    rng: np.random.Generator, points: np.ndarray, sites: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Sharp-edged patches on cheeks and forehead."""
+    patch = smoothstep(smooth_noise(rng, points, 0.9), 0.7, 1.1)
+    return patch * np.clip(sites["cheeks"] + sites["forehead"], 0, 1)

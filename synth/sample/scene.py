@@ -1,0 +1,122 @@
+"""One random, complete scene: who, in what light, from where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synth.heads import HeadProvider
+from synth.heads.anatomy import Anatomy, vertex_regions
+from synth.sample.config import SampleConfig
+from synth.sample.face import grow_shell, vertex_normals
+from synth.sample.hair import sample_hair
+from synth.sample.light import expose, sample_light
+from synth.sample.not_skin import sample_not_skin
+from synth.sample.pigment import sample_pigment, site_weights
+from synth.sample.surface import sample_surface
+from synth.sample.view import project, sample_view
+from synth.scene import REGIONS, SKIN_REGIONS, HeadMesh, Scene
+
+_HAIR_ROUGHNESS, _HAIR_SPECULAR = 0.5, 0.35
+_PART_SPECULAR = 0.5
+_METERED_POINTS = 400
+
+
+def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadProvider) -> Scene:
+    """Draw a head, its pigments, surface and hair, a view and the light.
+
+    The same generator state, configuration and provider give the same scene; nothing else is
+    random.
+    """
+    head = provider.sample(rng)
+    canonical = head.canonical.astype(np.float64)
+    anatomy = Anatomy.of(head)
+    region = vertex_regions(head)
+    skin = np.flatnonzero(np.isin(region, [REGIONS.index(name) for name in SKIN_REGIONS]))
+    points = canonical[skin]
+    ears = np.isin(region[skin], [REGIONS.index("ear_left"), REGIONS.index("ear_right")])
+    ears = ears.astype(np.float64)
+
+    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, points, anatomy, ears)
+    sites = site_weights(points, anatomy, ears)
+    surface = sample_surface(rng, config, points, anatomy, sites)
+    tone = pigment_record["melanin_u"]
+    hair = sample_hair(rng, config, points, anatomy, ears, tone)
+    reflectance, part_roughness, part_record = sample_not_skin(
+        rng, canonical, region, _vertex_tiles(head), tone
+    )
+    head = grow_shell(head, skin, hair.thickness)
+
+    attributes = {
+        "skin": _spread(1 - hair.coverage, skin, len(region)),
+        "melanin": _spread(melanin, skin, len(region)),
+        "haemoglobin": _spread(haemoglobin, skin, len(region)),
+        "roughness": part_roughness.astype(np.float32),
+        "specular": np.full(len(region), _PART_SPECULAR, np.float32),
+        "bump": _spread(surface.bump * (1 - hair.coverage), skin, len(region)),
+    }
+    mixed = hair.coverage
+    attributes["roughness"][skin] = surface.roughness * (1 - mixed) + _HAIR_ROUGHNESS * mixed
+    attributes["specular"][skin] = surface.specular * (1 - mixed) + _HAIR_SPECULAR * mixed
+    reflectance[skin] = np.clip(hair.reflectance * hair.shade[:, None], 0, 1)
+    reflectance[skin] *= (mixed > 0)[:, None]
+    for k in range(4):
+        attributes[f"reflectance.{k}"] = reflectance[:, k].astype(np.float32)
+
+    landmarks = head.vertices[head.landmarks].astype(np.float64)
+    view, view_record = sample_view(rng, config, landmarks)
+    lights, environment, light_record = sample_light(rng, config, view)
+    metered, normals = _metered(head, skin, region[skin], view.position)
+    lights, environment, exposure = expose(rng, config, lights, environment, metered, normals)
+    record = {
+        "identity": [round(float(v), 6) for v in head.identity],
+        "expression": [round(float(v), 6) for v in head.expression],
+        "pigment": pigment_record,
+        "surface": surface.record,
+        "hair": hair.record,
+        "parts": part_record,
+        "view": view_record,
+        "light": {
+            **light_record,
+            "exposure": exposure,
+            "lamps": [
+                {
+                    "group": lamp.group,
+                    "position": np.asarray(lamp.position).tolist(),
+                    "size": float(lamp.size),
+                    "irradiance": float(lamp.irradiance),
+                }
+                for lamp in lights
+            ],
+        },
+        "landmarks": project(view, landmarks).round(6).tolist(),
+    }
+    return Scene(head, attributes, lights, environment, view, record)
+
+
+def _spread(values: np.ndarray, where: np.ndarray, count: int) -> np.ndarray:
+    """(count,) float32 holding `values` at `where` and 0 elsewhere."""
+    out = np.zeros(count, np.float32)
+    out[where] = values
+    return out
+
+
+def _vertex_tiles(head: HeadMesh) -> np.ndarray:
+    """(V,) UDIM tile of every vertex along u, counting only the first row of tiles."""
+    tiles = np.zeros(len(head.vertices), np.int64)
+    real = head.faces >= 0
+    middle = head.uv.mean(1)
+    tile = np.where(middle[:, 1] < 1, np.floor(middle[:, 0]), 0).astype(np.int64)
+    tiles[head.faces[real]] = np.repeat(tile, real.sum(1))
+    return tiles
+
+
+def _metered(
+    head: HeadMesh, skin: np.ndarray, region: np.ndarray, eye: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points and normals (K, 3) spread over the facial skin that faces the camera."""
+    face = skin[region <= REGIONS.index("chin")]
+    normals = vertex_normals(head.vertices.astype(np.float64), head.faces)[face]
+    points = head.vertices[face].astype(np.float64)
+    seen = np.flatnonzero(((eye - points) * normals).sum(1) > 0)
+    chosen = seen[:: max(1, len(seen) // _METERED_POINTS)]
+    return points[chosen], normals[chosen]
