@@ -19,7 +19,6 @@ from bioface.spectral.illuminant import (
     mix,
 )
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::colour.utilities.ColourRuntimeWarning")
 
 
