@@ -24,11 +24,11 @@ def as_array(value: Any) -> Array:
 def like(reference: Array, value: Any) -> Array:
     """`value` in the namespace, dtype and device of `reference`; gradients flow through."""
     xp = array_namespace(reference)
-    if is_array_api_obj(value) and not isinstance(value, np.generic):
-        if array_namespace(value) is xp:
-            value = value if value.dtype == reference.dtype else xp.astype(value, reference.dtype)
-            same = device(value) == device(reference)
-            return value if same else xp.asarray(value, device=device(reference))
+    scalar = isinstance(value, np.generic)
+    if is_array_api_obj(value) and not scalar and array_namespace(value) is xp:
+        value = value if value.dtype == reference.dtype else xp.astype(value, reference.dtype)
+        same = device(value) == device(reference)
+        return value if same else xp.asarray(value, device=device(reference))
     if isinstance(reference, np.ndarray):
         return np.asarray(value, dtype=reference.dtype)
     # A copy: torch warns about sharing read-only tables.
