@@ -1,0 +1,171 @@
+"""The physics as a torch module, with a few bounded global corrections that fine-tuning may learn.
+
+Everything is zero at the start and then means no correction at all: pretraining keeps it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bioface.learn.encoder import Prediction
+from bioface.spectral import illuminant
+from bioface.spectral.camera import CameraModel, Method
+from bioface.spectral.formation import Camera, decode
+from bioface.spectral.grid import bernstein_basis
+from bioface.spectral.skin import SkinModel
+
+CAMERA_MEAN_REACH = 0.15
+TONE_REACH = 0.3
+_SMOOTH = 6
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What it takes to rebuild a decoder.
+
+    Attributes
+    ----------
+    skin
+        Name of the skin model.
+    components
+        Coefficients of the camera model.
+    method
+        How raw becomes XYZ: `pseudo_inverse` or `fitted`.
+    """
+
+    skin: str = "calibrated"
+    components: int = 6
+    method: Method = "pseudo_inverse"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DecoderConfig:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**values)
+
+
+class Decoder(nn.Module):
+    """Renders a `Prediction`; its globals are the learnable corrections.
+
+    `skin_offsets` (K,) pass through tanh and reach from a constant's calibrated value to its
+    bounds (`SkinModel.bounds`); `camera_offsets` (3, 6) are log factors on the mean sensitivities,
+    smooth over wavelength and within 15 %; `tone_offset` (2,) adds up to 0.3 to the tone of every
+    photo.
+    """
+
+    _mean: Tensor
+    _basis: Tensor
+
+    def __init__(self, config: DecoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DecoderConfig()
+        self.constants = tuple(sorted(self._skin.bounds))
+        self.skin_offsets = nn.Parameter(torch.zeros(len(self.constants)))
+        self.camera_offsets = nn.Parameter(torch.zeros(3, _SMOOTH))
+        self.tone_offset = nn.Parameter(torch.zeros(2))
+        self.register_buffer(
+            "_mean", torch.tensor(self._cameras.mean, dtype=torch.float32), persistent=False
+        )
+        self.register_buffer(
+            "_basis", torch.tensor(bernstein_basis(_SMOOTH), dtype=torch.float32), persistent=False
+        )
+        self.learn(False)
+
+    def learn(self, on: bool) -> None:
+        """Let the globals move, or hold them where they are."""
+        self.requires_grad_(on)
+
+    def skin(self) -> SkinModel:
+        """The skin model with its corrected constants (tensors that carry gradients)."""
+        if not self._corrected(self.skin_offsets):
+            return self._skin
+        moved = {}
+        for name, offset in zip(self.constants, torch.tanh(self.skin_offsets), strict=True):
+            value = float(self._skin.constants[name])
+            low, high = self._skin.bounds[name]
+            moved[name] = value + torch.where(
+                offset > 0, (high - value) * offset, (value - low) * offset
+            )
+        return self._skin.with_constants(**moved)
+
+    def camera_model(self) -> CameraModel:
+        """The camera model with its corrected mean."""
+        if not self._corrected(self.camera_offsets):
+            return self._cameras
+        mean = self._mean * self._camera_factors().T
+        return self._cameras.with_mean(mean / mean.sum(0))
+
+    def tone(self, prediction: Prediction) -> Tensor:
+        """(B, 2) tone of each photo: what was predicted plus the learned default."""
+        return prediction.tone + TONE_REACH * torch.tanh(self.tone_offset)
+
+    def camera(self, prediction: Prediction, method: Method | None = None) -> Camera:
+        """The cameras that took the photos."""
+        return Camera.from_coefficients(
+            prediction.b,
+            model=self.camera_model(),
+            gains=prediction.gains,
+            method=method or self.config.method,
+        )
+
+    def render(self, prediction: Prediction, method: Method | None = None) -> Tensor:
+        """(B, H, W, 3) linear sRGB, after white-balance gains and before the tone curve.
+
+        `method`, how raw becomes XYZ, is the config's unless given.
+        """
+        return decode(
+            {
+                "melanin": prediction.melanin,
+                "haemoglobin": prediction.haemoglobin,
+                "diffuse_shading": prediction.diffuse_shading,
+                "specular_shading": prediction.specular_shading,
+            },
+            illuminant.mix(
+                prediction.illuminant_weights, prediction.daylight_kelvin, validate=False
+            ),
+            self.camera(prediction, method),
+            skin=self.skin(),
+            path="fast",
+        )
+
+    def learned(self) -> dict[str, Any]:
+        """The corrections in physical terms, JSON-ready: constants, camera factors, tone."""
+        skin = self.skin()
+        factors = self._camera_factors()
+        return {
+            "skin": {
+                name: {
+                    "calibrated": float(self._skin.constants[name]),
+                    "learned": float(skin.constants[name]),
+                }
+                for name in self.constants
+            },
+            "camera_mean_factors": [[round(float(v), 4) for v in row] for row in factors],
+            "tone_offset": [float(v) for v in TONE_REACH * torch.tanh(self.tone_offset)],
+        }
+
+    def prior(self) -> Tensor:
+        """Sum of squares of all corrections: holds them near the calibrated values."""
+        return torch.stack([p.square().sum() for p in self._offsets()]).sum()
+
+    @property
+    def _skin(self) -> SkinModel:
+        return SkinModel.load(self.config.skin)
+
+    @property
+    def _cameras(self) -> CameraModel:
+        return CameraModel.load(self.config.components)
+
+    def _camera_factors(self) -> Tensor:
+        return (CAMERA_MEAN_REACH * torch.tanh(self.camera_offsets) @ self._basis).exp()
+
+    def _offsets(self) -> Iterator[nn.Parameter]:
+        yield from (self.skin_offsets, self.camera_offsets, self.tone_offset)
+
+    @staticmethod
+    def _corrected(offsets: nn.Parameter) -> bool:
+        return offsets.requires_grad or bool((offsets != 0).any())

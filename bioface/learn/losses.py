@@ -1,0 +1,147 @@
+"""Training objectives: supervised on rendered faces, self-supervised on photos.
+
+Every map loss is a sum over skin divided by the sum of the mask, so that faces of any size in the
+crop weigh the same. All losses are 0-d tensors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bioface.learn.encoder import KELVIN_RANGE, Prediction
+from bioface.spectral import illuminant
+
+if TYPE_CHECKING:
+    from bioface.learn.relight import Targets
+
+LOG_FLOOR = 1e-2
+"""Shading below this is counted as this in log shading (DESIGN, Scores)."""
+
+SUPERVISED_WEIGHTS = {
+    "melanin": 4.0,
+    "melanin_within": 8.0,
+    "haemoglobin": 2.0,
+    "haemoglobin_within": 4.0,
+    "diffuse": 0.5,
+    "diffuse_within": 1.0,
+    "specular": 2.0,
+    "mask": 0.3,
+    "camera": 0.05,
+    "illuminant": 0.3,
+    "daylight": 0.1,
+    "gains": 2.0,
+    "tone": 1.0,
+    "appearance": 2.0,
+}
+
+PAPER_WEIGHTS = {"appearance": 1.0, "camera": 1e-4, "specular": 1e-3, "shading": 0.05}
+"""Default weights of the four self-supervised losses. The paper's (1e-3, 1e-4, 1e-5, 1e-5) are for
+sums over pixels; these are for means over skin."""
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of (B, H, W) over skin, image by image: (B,)."""
+    return (values * mask).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1e-3)
+
+
+def _both(predicted: Tensor, true: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses of the level of the whole face and of what differs within it."""
+    error = predicted - true
+    mean = masked_mean(error, mask)
+    within = masked_mean(_huber(error - mean[:, None, None], 0.2), mask)
+    return _huber(mean, 0.5).mean(), within.mean()
+
+
+def _huber(error: Tensor, delta: float) -> Tensor:
+    return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
+
+
+def supervised(
+    prediction: Prediction, targets: Targets, rendered: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Losses against exact targets, unweighted, keyed as in `SUPERVISED_WEIGHTS`.
+
+    Pigments in u and log diffuse shading are compared in level and within the face, specular
+    shading as its square root. `rendered` (B, H, W, 3) is the prediction's reconstruction in
+    linear sRGB; without it there is no appearance loss.
+    """
+    skin = targets.mask
+    losses = {}
+    for name in ("melanin", "haemoglobin"):
+        pair = _both(getattr(prediction, f"{name}_u"), getattr(targets, f"{name}_u"), skin)
+        losses[name], losses[f"{name}_within"] = pair
+    losses["diffuse"], losses["diffuse_within"] = _both(
+        prediction.diffuse_shading.clamp_min(LOG_FLOOR).log(),
+        targets.diffuse_shading.clamp_min(LOG_FLOOR).log(),
+        skin,
+    )
+    root = (prediction.specular_shading + 1e-6).sqrt() - (targets.specular_shading + 1e-6).sqrt()
+    losses["specular"] = masked_mean(_huber(root, 0.5), skin).mean()
+    losses["mask"] = functional.binary_cross_entropy(prediction.mask, targets.mask)
+    losses["camera"] = (prediction.b - targets.b).square().mean()
+    spd = illuminant.mix(prediction.illuminant_weights, prediction.daylight_kelvin, validate=False)
+    losses["illuminant"] = (
+        (spd / targets.spd.mean() - targets.spd / targets.spd.mean()).abs().mean()
+    )
+    span = 1e6 / KELVIN_RANGE[0] - 1e6 / KELVIN_RANGE[1]
+    mired = (1e6 / prediction.daylight_kelvin - 1e6 / targets.daylight_kelvin) / span
+    losses["daylight"] = (targets.illuminant_weights[:, 1] * mired.square()).mean()
+    losses["gains"] = (prediction.gains.log() - targets.gains.log()).square().mean()
+    losses["tone"] = (prediction.tone - targets.tone).square().mean()
+    if rendered is not None:
+        losses["appearance"] = appearance(rendered, targets.linear, skin)
+    return losses
+
+
+def appearance(rendered: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
+    """Squared difference of two linear images (B, H, W, 3) over skin (paper, section 4.3)."""
+    return masked_mean((rendered - photo).square().mean(-1), mask).mean()
+
+
+def camera_prior(b: Tensor) -> Tensor:
+    """Mean squared camera coefficient: cameras are N(0, I)."""
+    return b.square().mean()
+
+
+def specular_sparsity(specular: Tensor, mask: Tensor) -> Tensor:
+    """Mean specular shading over skin (L1)."""
+    return masked_mean(specular, mask).mean()
+
+
+def scale_free_shading(diffuse: Tensor, proxy: Tensor, mask: Tensor) -> Tensor:
+    """Squared difference of diffuse shading and a proxy known up to a factor, over skin.
+
+    The proxy (B, H, W) is first scaled by the least-squares factor; both are divided by the mean
+    shading, so that dark photos count like bright ones. Images whose proxy is zero everywhere
+    have none and count nothing.
+    """
+    has_proxy = (proxy.amax((1, 2)) > 0).float()
+    factor = masked_mean(diffuse * proxy, mask) / masked_mean(proxy.square(), mask).clamp_min(1e-8)
+    level = masked_mean(diffuse, mask).clamp_min(LOG_FLOOR)
+    error = (diffuse - factor.detach()[:, None, None] * proxy) / level.detach()[:, None, None]
+    return (masked_mean(error.square(), mask) * has_proxy).sum() / has_proxy.sum().clamp_min(1)
+
+
+def self_supervised(
+    prediction: Prediction, rendered: Tensor, photo: Tensor, mask: Tensor, proxy: Tensor
+) -> dict[str, Tensor]:
+    """The paper's four losses, unweighted, keyed as in `PAPER_WEIGHTS`.
+
+    `rendered` and `photo` are linear (B, H, W, 3), `mask` the skin and `proxy` the shading proxy
+    (B, H, W).
+    """
+    return {
+        "appearance": appearance(rendered, photo, mask),
+        "camera": camera_prior(prediction.b),
+        "specular": specular_sparsity(prediction.specular_shading, mask),
+        "shading": scale_free_shading(prediction.diffuse_shading, proxy, mask),
+    }
+
+
+def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """The sum of the losses by their weights."""
+    return torch.stack([weights[name] * value for name, value in losses.items()]).sum()
