@@ -23,6 +23,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 """What a folder given as input is searched for."""
 
 MAX_PIXELS = 64_000_000
+MAX_SIDE = 30_000
 MIN_SIDE = 32
 
 _ORIENTATION_TAG = 0x0112
@@ -123,13 +124,13 @@ def _pillow() -> tuple[Any, Any]:
 
 
 def _too_large() -> str:
-    return f"more than {MAX_PIXELS // 1_000_000} million pixels; scale it down"
+    return f"at most {MAX_PIXELS // 1_000_000} million pixels can be read; scale it down"
 
 
 def _check_size(source: Path, size: tuple[int, int]) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{source}: {width}x{height} pixels, {_too_large()}")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise InputError(f"{source}: {width}x{height} pixels; {_too_large()}")
     if min(width, height) < MIN_SIDE:
         raise InputError(
             f"{source}: {width}x{height} pixels is too small to read a face; "

@@ -46,15 +46,19 @@ class Face:
         (68, 2) float64, iBUG order, pixels (x, y).
     mesh
         (478, 2) float64, MediaPipe's face mesh, pixels.
-    mask
-        (H, W) float32 in 0-1: skin by the mesh alone (face oval without eyes, brows and inner
-        mouth), soft edges.
+    shape
+        (H, W) of the photo.
     """
 
     box: tuple[float, float, float, float]
     landmarks: np.ndarray
     mesh: np.ndarray
-    mask: np.ndarray
+    shape: tuple[int, int]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) float32 in 0-1: the mesh's skin region, `bioface.photo.landmarks.skin_region`."""
+        return skin_region(self.mesh, self.shape)
 
     @property
     def size(self) -> float:
@@ -92,7 +96,7 @@ def find_faces(srgb: np.ndarray) -> list[Face]:
     for mesh in (_unturn(mesh, quarters, shape) for mesh in meshes):
         landmarks = ibug_landmarks(mesh)
         box = bounding_box(landmarks)
-        faces.append(Face(box, landmarks, mesh, skin_region(mesh, shape)))
+        faces.append(Face(box, landmarks, mesh, shape))
     return sorted(faces, key=lambda face: -face.size)
 
 

@@ -1,0 +1,65 @@
+"""`bioface edit`: a photo with changed skin or light."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bioface.errors import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "result", metavar="RESULT", help="what bioface estimate wrote: the .exr, .json or stem"
+    )
+    parser.add_argument(
+        "--melanin", type=float, default=1.0, metavar="FACTOR", help="factor on melanin, 0-10"
+    )
+    parser.add_argument(
+        "--haemoglobin", type=float, default=1.0, metavar="FACTOR", help="factor on blood, 0-10"
+    )
+    parser.add_argument(
+        "--specular", type=float, default=1.0, metavar="FACTOR", help="factor on gloss, 0-10"
+    )
+    parser.add_argument(
+        "--illuminant",
+        metavar="NAME",
+        help="another light: A, D65, D5000 (daylight of 5000 K), F1-F12, LED-B1 ...; "
+        "the camera keeps its white balance",
+    )
+    parser.add_argument(
+        "--rebalance", action="store_true", help="let the white balance adapt to --illuminant"
+    )
+    parser.add_argument("--photo", metavar="FILE", help="where the photo is, if it was moved since")
+    parser.add_argument("--out", required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Edit one photo and write it."""
+    from PIL import Image
+
+    from bioface.atomic import replacing
+    from bioface.photo.edit import edit, photo_of
+    from bioface.photo.files import to_bytes
+    from bioface.photo.result import read_estimate
+
+    target = Path(options.out)
+    if target.suffix.lower() != ".png":
+        raise InputError(f"{target}: the picture is a PNG; let --out end in .png")
+    with replacing(target, overwrite=options.overwrite) as temporary:
+        estimate = read_estimate(options.result)
+        srgb = photo_of(estimate, Path(options.result).parent, options.photo)
+        edited = edit(
+            srgb,
+            estimate,
+            melanin=options.melanin,
+            haemoglobin=options.haemoglobin,
+            specular=options.specular,
+            illuminant=options.illuminant,
+            rebalance=options.rebalance,
+        )
+        Image.fromarray(to_bytes(edited)).save(temporary, format="PNG")
+    print(target)
+    return 0

@@ -1,0 +1,86 @@
+"""`bioface estimate`: photos to skin maps."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from bioface.errors import BiofaceError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="photo files, or folders of photos"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for <stem>.exr (maps), <stem>.json (numbers) and <stem>.png (picture)",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="trained weights; default: those of the package"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square in which the network sees a face; default: as it was trained",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read every photo; 1 when any could not be read, after all the others are done."""
+    from tqdm import tqdm
+
+    from bioface.photo.files import find_photos
+    from bioface.photo.read import load_model
+    from bioface.photo.result import check_outputs
+
+    photos = find_photos(options.photos)
+    check_outputs(options.out, [photo.stem for photo in photos], overwrite=options.overwrite)
+    model = load_model(options.weights)
+    failed = 0
+    with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
+        for photo in progress:
+            try:
+                line = _estimate_one(photo, options, model)
+            except BiofaceError as error:
+                failed += 1
+                tqdm.write(f"bioface: error: {error}", file=sys.stderr)
+            else:
+                tqdm.write(line)
+    if failed and len(photos) > 1:
+        print(f"bioface: {failed} of {len(photos)} photos could not be read", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # noqa: ANN001
+    """Read and write one photo; returns what to tell about it."""
+    from dataclasses import replace
+
+    from bioface.photo.files import read_photo
+    from bioface.photo.montage import montage
+    from bioface.photo.read import faces_in, read_faces
+    from bioface.photo.result import write_estimate
+
+    srgb = read_photo(photo)
+    result = read_faces(srgb, faces_in(srgb, photo), model, size=options.size)
+    path = Path(os.path.relpath(photo.resolve(), Path(options.out).resolve())).as_posix()
+    result = replace(result, photo={**result.photo, "path": path})
+    written = write_estimate(
+        options.out, photo.stem, result, montage(srgb, result), overwrite=options.overwrite
+    )
+    count = len(result.faces)
+    skin = result.faces[0].skin
+    numbers = (
+        "no skin found in the face"
+        if not skin["pixels"]
+        else f"melanin {100 * skin['melanin_median']:.1f} %, "
+        f"haemoglobin {100 * skin['haemoglobin_median']:.2f} %"
+    )
+    return f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}"

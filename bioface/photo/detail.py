@@ -1,0 +1,225 @@
+"""Detail at the photo's resolution: each pixel's most probable skin, given the network's maps.
+
+The network works on a small crop; its maps, enlarged, are smooth. With light, camera and tone held
+at what the network says, every pixel of the photo is then explained anew (maximum a posteriori):
+minimise over x = (log diffuse shading, melanin, haemoglobin, specular shading)
+
+    sum_c (rgb_c - f_c(x))^2 / noise_c^2  +  sum_k (x_k - prior_k)^2 / spread_k^2,
+
+with f the decoder (`bioface.spectral.formation`), rgb the photo's linear colour and the prior the
+enlarged maps. A few Gauss-Newton steps, each a closed 3x3 solve, do it. Brightness detail thus goes
+mostly to shading, colour detail to the pigments, and what the physics cannot explain stays in the
+residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bioface.spectral.colour import XYZ_TO_SRGB, reflectance_weights
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+
+UNIT_RANGE = (-0.25, 1.25)
+"""Range of u in which pigments are looked for: the reach of the network's outputs."""
+
+SPREAD_LOG_DIFFUSE = 0.5
+SPREAD_MELANIN = 0.05
+SPREAD_HAEMOGLOBIN = 0.07
+SPREAD_SPECULAR = (0.01, 0.4)
+"""Spread of the specular shading: a constant plus a share of the prior's value."""
+
+NOISE = 0.008
+"""Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""
+
+CLIPPED = 0.996
+"""Encoded value from which a channel says only that the pixel is at least so bright."""
+
+_NOISE_CLIPPED = 0.3
+_NODES = 97
+_STEPS = 3
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Maps of N pixels, float32 (N,): pigments in u, shadings linear."""
+
+    melanin_u: np.ndarray
+    haemoglobin_u: np.ndarray
+    diffuse_shading: np.ndarray
+    specular_shading: np.ndarray
+
+    def __getitem__(self, part: slice) -> Pixels:
+        return Pixels(
+            self.melanin_u[part],
+            self.haemoglobin_u[part],
+            self.diffuse_shading[part],
+            self.specular_shading[part],
+        )
+
+
+@dataclass(frozen=True)
+class SkinColours:
+    """Colour of skin at unit shading, tabulated over the pigments for one light and camera.
+
+    Attributes
+    ----------
+    table
+        (97, 97, 6) float32 over melanin and haemoglobin in u, evenly over `UNIT_RANGE`: linear
+        sRGB in the photo, then the albedo (D65) in linear sRGB.
+    white
+        (3,) linear sRGB of a white diffuser: the colour of the specular shading.
+    """
+
+    table: np.ndarray
+    white: np.ndarray
+
+    @classmethod
+    def of(cls, skin: SkinModel, projection: np.ndarray) -> SkinColours:
+        """Tabulate `skin` for `Camera.projection(spd)` (33, 3)."""
+        units = np.linspace(*UNIT_RANGE, _NODES)
+        reflectance = skin.reflectance(
+            from_unit(units, MELANIN_RANGE)[:, None],
+            from_unit(units, HAEMOGLOBIN_RANGE)[None, :],
+            validate=False,
+        )
+        reference = reflectance_weights() @ XYZ_TO_SRGB.T
+        table = reflectance @ np.concatenate([projection, reference], axis=1)
+        return cls(table.astype(np.float32), np.asarray(projection).sum(axis=0).astype(np.float32))
+
+    def look_up(
+        self, melanin_u: np.ndarray, haemoglobin_u: np.ndarray, channels: slice
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Bilinear values (C, N) and their derivatives by melanin and by haemoglobin in u."""
+        low, high = UNIT_RANGE
+        scale = np.float32((_NODES - 1) / (high - low))
+        x = np.clip((melanin_u - low) * scale, 0, _NODES - 1.001)
+        y = np.clip((haemoglobin_u - low) * scale, 0, _NODES - 1.001)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        x = (x - column).astype(np.float32)
+        y = (y - row).astype(np.float32)
+        flat = np.ascontiguousarray(self.table[..., channels].reshape(_NODES * _NODES, -1).T)
+        first = column * _NODES + row
+        v00, v01 = flat[:, first], flat[:, first + 1]
+        v10, v11 = flat[:, first + _NODES], flat[:, first + _NODES + 1]
+        low_edge = v00 + (v01 - v00) * y
+        rise = v10 + (v11 - v10) * y - low_edge
+        by_haemoglobin = (v01 - v00) + (v11 - v10 - v01 + v00) * x
+        return low_edge + rise * x, rise * scale, by_haemoglobin * scale
+
+    def albedo(self, pixels: Pixels) -> np.ndarray:
+        """Albedo (N, 3): linear sRGB under D65, unclipped."""
+        return self.look_up(pixels.melanin_u, pixels.haemoglobin_u, slice(3, 6))[0].T
+
+    def render(self, pixels: Pixels) -> np.ndarray:
+        """The decoder's linear sRGB (N, 3)."""
+        skin = self.look_up(pixels.melanin_u, pixels.haemoglobin_u, slice(0, 3))[0]
+        return (pixels.diffuse_shading * skin + pixels.specular_shading * self.white[:, None]).T
+
+
+def refine(
+    linear: np.ndarray,
+    clipped: np.ndarray,
+    prior: Pixels,
+    trust: np.ndarray,
+    colours: SkinColours,
+) -> Pixels:
+    """Explain each pixel's colour near the network's maps.
+
+    Parameters
+    ----------
+    linear
+        (N, 3) float32 linear sRGB of the photo, tone removed.
+    clipped
+        (N, 3) bool: channels at the upper end of the photo's range.
+    prior
+        The network's maps, N pixels.
+    trust
+        (N,) 0-1: how surely the pixel is skin; scales the spread of pigments and gloss, so that
+        hair at the mask's edge does not read as pigment.
+    colours
+        Tabulated skin colours under the photo's light and camera.
+    """
+    parts = [
+        _refine(linear[part], clipped[part], prior[part], trust[part], colours)
+        for part in (slice(i, i + _CHUNK) for i in range(0, len(linear), _CHUNK))
+    ]
+    if not parts:
+        return prior
+    return Pixels(*(np.concatenate(planes) for planes in zip(*map(_planes, parts), strict=True)))
+
+
+def _planes(pixels: Pixels) -> tuple[np.ndarray, ...]:
+    return (
+        pixels.melanin_u,
+        pixels.haemoglobin_u,
+        pixels.diffuse_shading,
+        pixels.specular_shading,
+    )
+
+
+def _refine(
+    linear: np.ndarray,
+    clipped: np.ndarray,
+    prior: Pixels,
+    trust: np.ndarray,
+    colours: SkinColours,
+) -> Pixels:
+    photo = np.ascontiguousarray(linear.T, np.float32)
+    noise = np.where(clipped.T, _NOISE_CLIPPED**2, NOISE**2 * (0.15 + np.maximum(photo, 0)))
+    noise = noise.astype(np.float32)
+    spread = (
+        np.full_like(trust, SPREAD_LOG_DIFFUSE),
+        SPREAD_MELANIN * trust,
+        SPREAD_HAEMOGLOBIN * trust,
+        (SPREAD_SPECULAR[0] + SPREAD_SPECULAR[1] * prior.specular_shading) * trust,
+    )
+    start = (
+        np.log(np.maximum(prior.diffuse_shading, 1e-4)),
+        np.clip(prior.melanin_u, *UNIT_RANGE),
+        np.clip(prior.haemoglobin_u, *UNIT_RANGE),
+        prior.specular_shading,
+    )
+    log_diffuse, melanin, haemoglobin, specular = start
+    white = colours.white[:, None]
+    for _ in range(_STEPS):
+        skin, by_melanin, by_haemoglobin = colours.look_up(melanin, haemoglobin, slice(0, 3))
+        diffuse = np.exp(log_diffuse)
+        slopes = (diffuse * skin, diffuse * by_melanin, diffuse * by_haemoglobin, white)
+        columns = [slope * s for slope, s in zip(slopes, spread, strict=True)]
+        now = (log_diffuse, melanin, haemoglobin, specular)
+        target = photo - slopes[0] - specular * white
+        for slope, x, x0 in zip(slopes, now, start, strict=True):
+            target = target + slope * (x - x0)
+        solved = _solve(columns, noise, target)
+        steps = [(column * solved).sum(axis=0) for column in columns]
+        log_diffuse = start[0] + np.clip(spread[0] * steps[0], -2.5, 2.5)
+        melanin = np.clip(start[1] + spread[1] * steps[1], *UNIT_RANGE)
+        haemoglobin = np.clip(start[2] + spread[2] * steps[2], *UNIT_RANGE)
+        specular = np.maximum(start[3] + spread[3] * steps[3], 0)
+    return Pixels(melanin, haemoglobin, np.exp(log_diffuse), specular)
+
+
+def _solve(columns: list[np.ndarray], noise: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(sum_k c_k c_k^T + diag(noise))^-1 target for (3, N) columns, noise and target: (3, N)."""
+
+    def entry(i: int, j: int) -> np.ndarray:
+        return sum((column[i] * column[j] for column in columns), np.zeros_like(target[0]))
+
+    a, d, f = entry(0, 0) + noise[0], entry(1, 1) + noise[1], entry(2, 2) + noise[2]
+    b, c, e = entry(0, 1), entry(0, 2), entry(1, 2)
+    # Square-root-free Cholesky (LDL^T), stable in float32 where the determinant is not.
+    l10, l20 = b / a, c / a
+    d1 = d - l10 * b
+    l21 = (e - l20 * b) / d1
+    d2 = f - l20 * c - l21 * l21 * d1
+    y0 = target[0]
+    y1 = target[1] - l10 * y0
+    y2 = target[2] - l20 * y0 - l21 * y1
+    x2 = y2 / d2
+    x1 = y1 / d1 - l21 * x2
+    x0 = y0 / a - l10 * x1 - l20 * x2
+    return np.stack([x0, x1, x2])

@@ -1,0 +1,175 @@
+"""Change a photo's skin or light through the physics, keeping what the physics cannot explain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bioface.errors import InputError
+from bioface.photo.files import read_photo
+from bioface.photo.read import nearest_share, pixels_sha256
+from bioface.photo.result import Estimate, FaceEstimate
+from bioface.spectral.camera import raw_to_xyz
+from bioface.spectral.colour import SRGB_TO_XYZ, apply_tone, remove_tone
+from bioface.spectral.formation import Camera, decode
+from bioface.spectral.illuminant import Illuminant
+
+MOST = 10.0
+"""Largest factor on a map."""
+
+_ROWS = 1 << 15
+
+
+def edit(
+    srgb: np.ndarray,
+    estimate: Estimate,
+    *,
+    melanin: float = 1.0,
+    haemoglobin: float = 1.0,
+    specular: float = 1.0,
+    illuminant: str | None = None,
+    rebalance: bool = False,
+) -> np.ndarray:
+    """Re-render the skin of a photo with changed pigments, gloss or light.
+
+    The difference between the decoder's picture with and without the change is added to the photo
+    in linear light, by the mask; so whatever the decoder does not explain stays, and without a
+    change the photo is returned as it was, bit by bit.
+
+    Parameters
+    ----------
+    srgb
+        The photo (H, W, 3), sRGB floats in 0-1.
+    estimate
+        What was read from it.
+    melanin, haemoglobin, specular
+        Factors, 0-10, on the volume fractions and on the specular shading.
+    illuminant
+        Name of the light to show the skin under, such as A, F11, D65 or D5000
+        (`bioface.spectral.illuminant.Illuminant.named`); None keeps the estimated one. The light's
+        brightness stays what it was.
+    rebalance
+        True: the camera adapts its white balance to the new light. False: it keeps the estimated
+        one, so that the light's colour shows.
+
+    Returns
+    -------
+    (H, W, 3) sRGB in 0-1, the dtype of `srgb`.
+
+    Raises
+    ------
+    InputError
+        A factor out of range, an unknown light, or a photo of another size than the estimate's.
+    """
+    factors = {"melanin": melanin, "haemoglobin": haemoglobin, "specular": specular}
+    for name, factor in factors.items():
+        if not 0 <= factor <= MOST:
+            raise InputError(f"{name} factor {factor:g}: must lie in 0-{MOST:g}")
+    if rebalance and illuminant is None:
+        raise InputError("rebalance needs another light; name one with illuminant")
+    if srgb.shape[:2] != estimate.shape:
+        height, width = estimate.shape
+        raise InputError(
+            f"the photo has {srgb.shape[1]}x{srgb.shape[0]} pixels, its estimate {width}x{height}"
+        )
+    light = None if illuminant is None else Illuminant.named(illuminant)
+    edited = srgb.copy()
+    if light is None and all(factor == 1 for factor in factors.values()):
+        return edited
+    for face in estimate.faces:
+        others = [other for other in estimate.faces if other is not face]
+        everywhere = (slice(0, estimate.shape[0]), slice(0, estimate.shape[1]))
+        inside = estimate.maps["mask"] > 0
+        if others:
+            inside &= nearest_share(face, others, everywhere)
+        pixels = np.flatnonzero(inside)
+        for start in range(0, len(pixels), _ROWS):
+            part = np.unravel_index(pixels[start : start + _ROWS], inside.shape)
+            edited[part] = _edit_pixels(srgb[part], part, face, estimate, factors, light, rebalance)
+    return edited
+
+
+def photo_of(estimate: Estimate, folder: str | Path, photo: str | Path | None = None) -> np.ndarray:
+    """The photo (H, W, 3 sRGB floats) an estimate was read from.
+
+    Parameters
+    ----------
+    folder
+        Where the estimate lies: the recorded path starts there.
+    photo
+        Where the photo is now; None takes the recorded path.
+
+    Raises
+    ------
+    InputError
+        The photo cannot be found or read, or is another picture than the one that was estimated.
+    """
+    if photo is None:
+        recorded = estimate.photo.get("path")
+        if not recorded:
+            raise InputError("the estimate does not say where its photo is; pass --photo FILE")
+        source = Path(folder) / recorded
+        if not source.is_file():
+            raise InputError(f"{source}: the photo is no longer there; pass --photo FILE")
+    else:
+        source = Path(photo)
+    srgb = read_photo(source)
+    if pixels_sha256(srgb) != estimate.photo.get("sha256"):
+        raise InputError(f"{source}: not the picture that was estimated; pass it with --photo FILE")
+    return srgb
+
+
+def relit(
+    face: FaceEstimate, light: Illuminant, *, rebalance: bool
+) -> tuple[np.ndarray, Camera, float]:
+    """Spectrum, camera and factor on both shadings for the face under another light.
+
+    Without `rebalance` the camera's white-balance factors and raw-to-XYZ matrix stay those of the
+    estimated light; the factor keeps the luminance of a white diffuser what it was.
+    """
+    spd = np.asarray(light.spd)
+    camera = face.camera
+    if not rebalance:
+        sensitivities = face.sensitivities
+        white = (spd @ sensitivities) / (face.spd @ sensitivities)
+        gains = face.gains * white[[0, 2]] / white[1]
+        matrix = np.asarray(raw_to_xyz(sensitivities, face.spd, face.method))
+        camera = replace(camera, gains=gains, matrix=matrix)
+    before, after = (
+        float(SRGB_TO_XYZ[1] @ np.asarray(c.projection(e)).sum(axis=0))
+        for c, e in ((face.camera, face.spd), (camera, spd))
+    )
+    return spd, camera, before / after
+
+
+def _edit_pixels(
+    srgb: np.ndarray,
+    part: tuple[np.ndarray, ...],
+    face: FaceEstimate,
+    estimate: Estimate,
+    factors: dict[str, float],
+    light: Illuminant | None,
+    rebalance: bool,
+) -> np.ndarray:
+    """New values (N, 3) of the pixels at `part` of one face."""
+    names = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading")
+    maps = {name: estimate.maps[name][part] for name in names}
+    before = np.asarray(decode(maps, face.spd, face.camera, skin=estimate.skin))
+    spd, camera, brightness = (
+        (face.spd, face.camera, 1.0) if light is None else relit(face, light, rebalance=rebalance)
+    )
+    changed = {
+        "melanin": np.clip(maps["melanin"] * factors["melanin"], 0, 1),
+        "haemoglobin": np.clip(maps["haemoglobin"] * factors["haemoglobin"], 0, 1),
+        "diffuse_shading": maps["diffuse_shading"] * brightness,
+        "specular_shading": maps["specular_shading"] * (factors["specular"] * brightness),
+    }
+    after = np.asarray(decode(changed, spd, camera, skin=estimate.skin))
+    mask = estimate.maps["mask"][part][:, None]
+    tone = face.tone.astype(np.float32)
+    linear = np.asarray(remove_tone(srgb, tone))
+    shown = np.asarray(apply_tone(linear, tone))
+    new = np.asarray(apply_tone(linear + mask * (after - before), tone))
+    return np.clip(srgb + (new - shown), 0, 1)

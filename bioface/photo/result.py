@@ -1,0 +1,311 @@
+"""An estimate and its files: maps in an EXR, numbers in a JSON, a picture in a PNG."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from bioface import __version__
+from bioface.atomic import replacing
+from bioface.errors import BiofaceError, InputError
+from bioface.exr import read_exr, write_exr
+from bioface.spectral.camera import METHODS, Method
+from bioface.spectral.formation import Camera
+from bioface.spectral.illuminant import NAMES, cct
+from bioface.spectral.skin import SkinModel
+
+SCALARS = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading", "mask")
+COLOURS = ("albedo", "reconstruction")
+SUFFIXES = (".exr", ".json", ".png")
+
+
+@dataclass(frozen=True)
+class FaceEstimate:
+    """One face: where it is, and the light and camera its skin was read under.
+
+    Attributes
+    ----------
+    box
+        (left, top, right, bottom) of the 68 landmarks in pixels of the photo.
+    landmarks
+        (68, 2) iBUG points (x, y), pixels from the photo's top left corner.
+    skin
+        Numbers over the surest skin pixels: `melanin_median` and `haemoglobin_median` (volume
+        fractions), `albedo_median` (linear sRGB), `ita_degrees`, `pixels` (how many).
+    illuminant_weights
+        Weight of each basis illuminant by name; sum 1.
+    daylight_kelvin
+        Temperature of the D component.
+    spd
+        (33,) the light's spectral power distribution, sum 1.
+    b
+        (N,) camera coefficients, standard deviations.
+    sensitivities
+        (33, 3) of that camera.
+    gains
+        (2,) white-balance errors, red and blue.
+    tone
+        (2,) log gamma and contrast of the photo's tone curve.
+    method
+        How raw becomes XYZ.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    skin: Mapping[str, Any]
+    illuminant_weights: Mapping[str, float]
+    daylight_kelvin: float
+    spd: np.ndarray
+    b: np.ndarray
+    sensitivities: np.ndarray
+    gains: np.ndarray
+    tone: np.ndarray
+    method: Method = "pseudo_inverse"
+
+    @property
+    def camera(self) -> Camera:
+        """The camera as the decoder takes it."""
+        return Camera(self.sensitivities, self.gains, self.method)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle (x, y) of the box."""
+        left, top, right, bottom = self.box
+        return (left + right) / 2, (top + bottom) / 2
+
+    @property
+    def size(self) -> float:
+        """The larger side of the box, pixels."""
+        left, top, right, bottom = self.box
+        return max(right - left, bottom - top)
+
+    def to_json(self) -> dict[str, Any]:
+        """As DESIGN's estimate JSON holds a face."""
+        return {
+            "face_box": _rounded(self.box, 2),
+            "landmarks": _rounded(self.landmarks, 2),
+            "skin": dict(self.skin),
+            "illuminant": {
+                "weights": {name: float(self.illuminant_weights[name]) for name in NAMES},
+                "cct_kelvin": float(cct(self.spd)),
+                "daylight_kelvin": self.daylight_kelvin,
+                "spd": self.spd.tolist(),
+            },
+            "camera": {
+                "b": self.b.tolist(),
+                "gains": self.gains.tolist(),
+                "tone": self.tone.tolist(),
+                "method": self.method,
+                "sensitivities": self.sensitivities.tolist(),
+            },
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> FaceEstimate:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError for another layout."""
+        light, camera = entry["illuminant"], entry["camera"]
+        left, top, right, bottom = map(float, entry["face_box"])
+        method = camera["method"]
+        if method not in METHODS:
+            raise ValueError(f"raw to XYZ method {method!r}")
+        return cls(
+            box=(left, top, right, bottom),
+            landmarks=_array(entry["landmarks"], (68, 2)),
+            skin=dict(entry["skin"]),
+            illuminant_weights={name: float(light["weights"][name]) for name in NAMES},
+            daylight_kelvin=float(light["daylight_kelvin"]),
+            spd=_array(light["spd"], (33,)),
+            b=np.asarray(camera["b"], np.float64),
+            sensitivities=_array(camera["sensitivities"], (33, 3)),
+            gains=_array(camera["gains"], (2,)),
+            tone=_array(camera["tone"], (2,)),
+            method=cast(Method, method),
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was read from one photo, on the photo's own pixel grid.
+
+    Attributes
+    ----------
+    maps
+        float32 planes (H, W): `melanin` and `haemoglobin` (volume fractions), `diffuse_shading`
+        and `specular_shading` (>= 0, linear), `mask` (0-1, skin); and (H, W, 3): `albedo` (linear
+        sRGB under D65, unclipped), `reconstruction` (linear sRGB of the photo before its tone
+        curve, as the decoder explains it). All are 0 where the mask is 0.
+    faces
+        The largest first.
+    skin
+        The skin model that the maps belong to, with the constants it was used with.
+    weights_sha256
+        Of the weight file.
+    photo
+        `path` (relative to the estimate's folder, or None), `sha256` of the photo's pixels.
+    version
+        Of bioface.
+    """
+
+    maps: Mapping[str, np.ndarray]
+    faces: tuple[FaceEstimate, ...]
+    skin: SkinModel
+    weights_sha256: str
+    photo: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the photo."""
+        height, width = self.maps["mask"].shape
+        return height, width
+
+    def channels(self) -> dict[str, np.ndarray]:
+        """The planes by their EXR channel names."""
+        planes = {name: self.maps[name] for name in SCALARS}
+        for name in COLOURS:
+            planes |= {f"{name}.{c}": self.maps[name][..., k] for k, c in enumerate("RGB")}
+        return planes
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate's JSON: the largest face at the top, all of them under `faces`."""
+        height, width = self.shape
+        faces = [face.to_json() for face in self.faces]
+        return {
+            **faces[0],
+            "faces": faces,
+            "photo": {**self.photo, "width": width, "height": height},
+            "skin_model": self.skin.name,
+            "skin_constants": {name: float(v) for name, v in self.skin.constants.items()},
+            "weights_sha256": self.weights_sha256,
+            "version": self.version,
+        }
+
+
+def write_estimate(
+    folder: str | os.PathLike[str],
+    stem: str,
+    estimate: Estimate,
+    picture: np.ndarray,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write `stem`.exr, .json and .png, all or none of them; returns the path of the EXR.
+
+    Parameters
+    ----------
+    picture
+        The montage (h, w, 3) uint8, see `bioface.photo.montage`.
+    overwrite
+        Replace existing files; otherwise any of them is an error.
+
+    Raises
+    ------
+    BiofaceError
+        A file exists, or the folder cannot be written.
+    """
+    from PIL import Image
+
+    base = Path(folder) / stem
+    exr, numbers, png = (Path(f"{base}{suffix}") for suffix in SUFFIXES)
+    with ExitStack() as stack:
+        # Each file is complete under a temporary name before the first gets its own.
+        temporary = [
+            stack.enter_context(replacing(p, overwrite=overwrite)) for p in (exr, numbers, png)
+        ]
+        write_exr(temporary[0], estimate.channels())
+        temporary[1].write_text(_json_text(estimate.to_json()), encoding="utf-8")
+        Image.fromarray(picture).save(temporary[2], format="PNG")
+    return exr
+
+
+def read_estimate(path: str | os.PathLike[str]) -> Estimate:
+    """Read an estimate back, given its EXR, its JSON or both's path without suffix.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or was not written by `bioface estimate`.
+    """
+    given = Path(path)
+    base = given.with_suffix("") if given.suffix.lower() in SUFFIXES else given
+    exr, numbers = Path(f"{base}.exr"), Path(f"{base}.json")
+    if not numbers.is_file():
+        raise InputError(f"{numbers}: no such file; give a result of bioface estimate")
+    planes = read_exr(exr)
+    try:
+        content = json.loads(numbers.read_text(encoding="utf-8"))
+        faces = tuple(FaceEstimate.from_json(entry) for entry in content["faces"])
+        constants = {name: float(v) for name, v in content["skin_constants"].items()}
+        skin = SkinModel.load(content["skin_model"]).with_constants(**constants)
+        photo = {key: content["photo"].get(key) for key in ("path", "sha256")}
+        maps = {name: planes[name] for name in SCALARS}
+        for name in COLOURS:
+            maps[name] = np.stack([planes[f"{name}.{c}"] for c in "RGB"], axis=-1)
+        version, sha256 = str(content["version"]), str(content["weights_sha256"])
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{base}: not a result of this version of bioface estimate") from error
+    if not faces:
+        raise InputError(f"{numbers}: lists no faces")
+    return Estimate(maps, faces, skin, sha256, photo, version)
+
+
+def check_outputs(
+    folder: str | os.PathLike[str], stems: Sequence[str], *, overwrite: bool = False
+) -> None:
+    """Make `folder` if it is not there, and refuse before any work what could not be written.
+
+    Raises
+    ------
+    BiofaceError
+        The folder cannot be made or written to, or a result exists and `overwrite` is false.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BiofaceError(f"{target}: not a folder; name another with --out") from error
+    except OSError as error:
+        raise BiofaceError(
+            f"{target}: this folder cannot be written ({error.strerror}); name another with --out"
+        ) from error
+    if overwrite:
+        return
+    for stem in stems:
+        for suffix in SUFFIXES:
+            existing = target / f"{stem}{suffix}"
+            if existing.exists():
+                raise BiofaceError(f"{existing}: exists already; pass --overwrite to replace it")
+
+
+def _json_text(content: Mapping[str, Any]) -> str:
+    """Indented JSON with each list of numbers on one line."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    return re.sub(r"\[\s+([^][{}]*?)\s+\]", _on_one_line, text) + "\n"
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    return f"[{' '.join(match[1].split())}]"
+
+
+def _rounded(values: Any, digits: int) -> Any:
+    return np.round(np.asarray(values, np.float64), digits).tolist()
+
+
+def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"shape {array.shape} instead of {shape}")
+    return array
