@@ -16,7 +16,8 @@ RECOMPOSITION_TOLERANCE = 1e-5
 
 _COVERAGE_TOLERANCE = 1e-3
 _NEGLIGIBLE = 1e-4  # coverage below which a pixel counts as empty
-_SKIN = [i for i, name in enumerate(REGIONS) if name in SKIN_REGIONS]
+_IS_SKIN = np.array([name in SKIN_REGIONS for name in REGIONS])
+_HAIR = REGIONS.index("hair")
 
 Passes = Mapping[str, np.ndarray]
 
@@ -106,20 +107,15 @@ def check_passes(passes: Passes, scene: Scene) -> float:
             f"the passes do not add up to the image: relative error {error:.1e}, "
             f"at most {RECOMPOSITION_TOLERANCE:.0e} is accepted"
         )
-    coverage = _regions(passes).sum(-1)
     if passes["alpha"].max() <= 0:
         raise RenderCheckError("the head is not in view")
-    if np.abs(coverage - passes["alpha"]).max() > _COVERAGE_TOLERANCE:
+    regions = _regions(passes)
+    if np.abs(regions.sum(-1) - passes["alpha"]).max() > _COVERAGE_TOLERANCE:
         raise RenderCheckError("region AOVs do not add up to the alpha channel")
-    skin = _regions(passes)[..., np.array(_SKIN) - 1].sum(-1)
-    for channel, name in enumerate(("melanin", "haemoglobin")):
-        if (
-            scene.attributes[name].any()
-            and skin.max() > 0.5
-            and not passes["pigment"][..., channel].any()
-        ):
-            raise RenderCheckError(f"the {name} AOV is zero everywhere")
-    for name in ("position", "uv"):
+    needed = ["position", "uv"]
+    if regions[..., _IS_SKIN[1:]].any() and scene.attributes["melanin"].any():
+        needed.append("pigment")
+    for name in needed:
         if not passes[name].any():
             raise RenderCheckError(f"the {name} AOV is zero everywhere")
     return error
@@ -129,21 +125,23 @@ def assemble(passes: Passes, scene: Scene) -> dict[str, np.ndarray]:
     """The channels of one sample, (H, W) float32; see `synth.dataset.schema` for their meaning."""
     regions = _regions(passes)
     coverage = np.clip(regions.sum(-1), 0.0, 1.0)
-    mask = np.clip(regions[..., np.array(_SKIN) - 1].sum(-1), 0.0, 1.0)
+    pigment = passes["pigment"]
+    mask = np.clip(pigment[..., 2], 0.0, coverage)
+    other = coverage - mask
     diffuse = (passes["diffuse_direct"] + passes["diffuse_indirect"]) * passes["diffuse_colour"]
     glossy = (passes["glossy_direct"] + passes["glossy_indirect"]) * passes["glossy_colour"]
-    pigment, reflectance = passes["pigment"], passes["reflectance"]
     channels: dict[str, np.ndarray] = {"mask": mask, "coverage": coverage}
     for index, group in enumerate(GROUPS):
         channels[f"diffuse_shading.{group}"] = _over(diffuse[..., index] / BASE, coverage)
         channels[f"specular_shading.{group}"] = _over(glossy[..., index], coverage)
     channels["melanin"] = _over(pigment[..., 0], mask)
     channels["haemoglobin"] = _over(pigment[..., 1], mask)
-    other = np.clip(coverage - mask, 0.0, 1.0)
-    for k, plane in enumerate((*np.moveaxis(reflectance, -1, 0), pigment[..., 2])):
-        channels[f"reflectance.{k}"] = _over(plane, other)
+    for k in range(4):
+        plane = passes["reflectance_01" if k < 2 else "reflectance_23"][..., k % 2]
+        channels[f"reflectance.{k}"] = np.clip(_over(plane, other), 0.0, 1.0)
     shares = np.concatenate([1.0 - coverage[..., None], regions], -1)
-    channels["region"] = shares.argmax(-1)
+    region = shares.argmax(-1)
+    channels["region"] = np.where(_IS_SKIN[region] & (mask < other), _HAIR, region)
     _add_geometry(channels, passes, scene, coverage)
     return {name: np.asarray(plane, np.float32) for name, plane in channels.items()}
 

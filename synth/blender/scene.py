@@ -141,18 +141,18 @@ def _add_attributes(
     for name in ("roughness", "specular", "bump"):
         made = mesh.attributes.new(name, "FLOAT", "POINT")
         made.data.foreach_set("value", _flat(attributes[name]))
-    skin = _IS_SKIN[region_of_corner]
-    corner = {name: attributes[name][vertex_of_corner] for name in ("melanin", "haemoglobin")}
-    coefficients = [attributes[f"reflectance.{k}"][vertex_of_corner] * ~skin for k in range(4)]
+    corner = {name: values[vertex_of_corner] for name, values in attributes.items()}
+    skin = _IS_SKIN[region_of_corner] * corner.get("skin", np.float32(1))
+    first, second, third, fourth = (corner[f"reflectance.{k}"] * (1 - skin) for k in range(4))
+    none = np.zeros_like(first)
     vectors = {
-        "pigment": np.stack(
-            [corner["melanin"] * skin, corner["haemoglobin"] * skin, coefficients[3]], 1
-        ),
-        "reflectance": np.stack(coefficients[:3], 1),
+        "pigment": (corner["melanin"] * skin, corner["haemoglobin"] * skin, skin),
+        "reflectance_01": (first, second, none),
+        "reflectance_23": (third, fourth, none),
     }
     for name in ATTRIBUTE_AOVS:
         made = mesh.attributes.new(name, "FLOAT_VECTOR", "CORNER" if name in vectors else "FACE")
-        values = vectors[name] if name in vectors else _one_hot(head.region, name)
+        values = np.stack(vectors[name], 1) if name in vectors else _one_hot(head.region, name)
         made.data.foreach_set("vector", _flat(values))
 
 

@@ -20,10 +20,11 @@ IOR = 1.5
 REGION_AOVS = tuple(f"region_{i}" for i in range(-(-(len(REGIONS) - 1) // 3)))
 """One-hot region labels, three to an AOV: region 1 + 3 i + c is channel c of AOV i."""
 
-ATTRIBUTE_AOVS = ("pigment", "reflectance", *REGION_AOVS)
+ATTRIBUTE_AOVS = ("pigment", "reflectance_01", "reflectance_23", *REGION_AOVS)
 """AOVs that show a mesh attribute of the same name.
 
-`pigment` is (melanin, haemoglobin, reflectance.3), `reflectance` the first three coefficients.
+`pigment` is (melanin, haemoglobin, 1) times the share of skin; the others are pairs of
+reflectance coefficients times the share of not-skin.
 """
 
 AOVS = (*ATTRIBUTE_AOVS, "uv", "position")
