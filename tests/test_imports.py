@@ -1,0 +1,120 @@
+"""Which package may import which: checked by running with imports blocked and by reading source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "bpy", "scipy", "PIL", "OpenEXR", "mediapipe", "cv2", "tqdm", "lightning")
+PRELUDE = """
+import sys
+class Blocker:
+    blocked = {blocked!r}
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.blocked:
+            raise ImportError(f"{{name}} is blocked in this test")
+sys.meta_path.insert(0, Blocker())
+"""
+LIGHT = """
+import bioface, synth
+import bioface.cli
+from bioface.spectral import camera, colour, formation, illuminant
+import numpy as np
+maps = {name: np.full((2, 2), 0.05) for name in formation.MAPS}
+lamp = illuminant.Illuminant.named("F11")
+rgb = bioface.decode(maps, lamp, formation.Camera.from_coefficients(np.zeros(6)))
+assert rgb.shape == (2, 2, 3)
+assert bioface.SkinModel.load().reflectance(0.1, 0.01).shape == (33,)
+loaded = sorted(m for m in sys.modules if m.split(".")[0] in Blocker.blocked)
+assert not loaded, loaded
+"""
+
+
+def run(code: str, blocked: tuple[str, ...]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PRELUDE.format(blocked=blocked) + code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_physics_needs_numpy_and_array_api_compat_alone():
+    run(LIGHT, HEAVY)
+
+
+def test_importing_the_package_loads_nothing():
+    run("import bioface\nassert 'numpy' not in sys.modules", ())
+
+
+@pytest.mark.parametrize("name", ["SkinModel", "decode", "estimate"])
+def test_public_names_stand_at_the_top(name):
+    import bioface
+
+    assert name in bioface.__all__
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = bioface.nothing_here
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere, type checking aside."""
+    found = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                found.update(alias.name.split(".")[0] for alias in child.names)
+            elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
+                found.add(child.module.split(".")[0])
+            elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+                visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def offenders(paths: list[Path], packages: set[str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in paths
+        for name in sorted(imported(path) & packages)
+    ]
+
+
+def test_bioface_never_imports_what_builds_on_it():
+    assert not offenders(sources("bioface"), {"synth", "blender_addon", "bpy"})
+
+
+def test_torch_is_imported_by_the_learning_modules_alone():
+    packages = {"torch", "lightning", "safetensors"}
+    may = {ROOT / "bioface" / name for name in ("learn", "photo", "commands")}
+    others = [path for path in sources("bioface") if not may & set(path.parents)]
+    assert not offenders(others, packages)
+    assert not offenders(sources("synth") + sources("blender_addon"), packages)
+
+
+def test_commands_load_torch_only_when_they_run():
+    run(
+        """
+import importlib
+from pathlib import Path
+import bioface.photo.read
+for path in Path("bioface/commands").glob("[a-z]*.py"):
+    importlib.import_module(f"bioface.commands.{path.stem}")
+""",
+        ("torch", "lightning", "bpy", "synth"),
+    )
+
+
+def test_bpy_is_imported_by_the_blender_side_alone():
+    blender = ROOT / "synth" / "blender"
+    elsewhere = [p for p in sources("synth") if blender not in p.parents]
+    assert not offenders(elsewhere, {"bpy", "mathutils", "bmesh"})
