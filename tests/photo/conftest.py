@@ -1,0 +1,83 @@
+"""A public-domain portrait, weights of an untrained network, and an estimate made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bioface.photo.result import Estimate, FaceEstimate
+from bioface.spectral.camera import CameraModel
+from bioface.spectral.formation import decode
+from bioface.spectral.illuminant import NAMES, illuminant
+from bioface.spectral.skin import SkinModel
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """(512, 512, 3) uint8; the face's landmarks span about (179, 87) to (271, 178)."""
+    data = pytest.importorskip("skimage.data")
+    return data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def portrait(astronaut) -> np.ndarray:
+    """The portrait's head and shoulders alone, (200, 200, 3) uint8."""
+    return np.ascontiguousarray(astronaut[30:230, 125:325])
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A weight file of a small untrained network."""
+    torch = pytest.importorskip("torch")
+    from bioface.learn.decoder import Decoder
+    from bioface.learn.encoder import Encoder, EncoderConfig
+    from bioface.learn.weights import save_weights
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = Encoder(EncoderConfig(widths=(8, 16), head_width=8, detail=4, size=64))
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_weights(path, encoder, Decoder())
+    return path
+
+
+@pytest.fixture
+def by_hand() -> tuple[np.ndarray, Estimate]:
+    """A 40x60 picture (sRGB floats) and an estimate of one face that explains part of it."""
+    rng = np.random.default_rng(0)
+    shape = (40, 60)
+    model = CameraModel.load()
+    b = np.linspace(-0.5, 0.5, len(model.deviations))
+    spd = illuminant("D65")
+    face = FaceEstimate(
+        box=(15.0, 5.0, 45.0, 35.0),
+        landmarks=rng.uniform(5, 45, (68, 2)).round(2),
+        skin={"melanin_median": 0.1, "haemoglobin_median": 0.01, "pixels": 100},
+        illuminant_weights={name: float(name == "D") for name in NAMES},
+        daylight_kelvin=6504.0,
+        spd=spd,
+        b=b,
+        sensitivities=np.asarray(model.sensitivities(b)),
+        gains=np.array([1.02, 0.97]),
+        tone=np.array([0.1, 0.2]),
+    )
+    mask = np.zeros(shape, np.float32)
+    mask[8:32, 18:42] = 1
+    mask[8, :] *= 0.5
+    skin = SkinModel.load()
+    maps = {
+        "melanin": rng.uniform(0.05, 0.2, shape),
+        "haemoglobin": rng.uniform(0.005, 0.03, shape),
+        "diffuse_shading": rng.uniform(0.5, 1.2, shape),
+        "specular_shading": rng.uniform(0.0, 0.1, shape),
+    }
+    maps = {name: (plane * (mask > 0)).astype(np.float32) for name, plane in maps.items()}
+    explained = decode(maps, spd, face.camera, skin=skin) * (mask > 0)[..., None]
+    maps |= {
+        "mask": mask,
+        "albedo": explained.astype(np.float32),
+        "reconstruction": explained.astype(np.float32),
+    }
+    estimate = Estimate(maps, (face,), skin, "0" * 64)
+    photo = (rng.integers(0, 256, (*shape, 3)) / 255).astype(np.float32)
+    return photo, estimate

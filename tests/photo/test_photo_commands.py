@@ -1,0 +1,126 @@
+"""`bioface estimate` and `bioface edit` as people call them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bioface.cli import main
+
+pytest.importorskip("mediapipe")
+pytest.importorskip("OpenEXR")
+pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from PIL import Image  # noqa: E402
+
+
+@pytest.fixture
+def photo(tmp_path, portrait):
+    path = tmp_path / "person.png"
+    Image.fromarray(portrait).save(path)
+    return path
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_estimate_then_edit(tmp_path, photo, portrait, weights, capsys):
+    out = tmp_path / "out"
+    assert run("estimate", photo, "--out", out, "--weights", weights) == 0
+    assert {path.name for path in out.iterdir()} == {"person.exr", "person.json", "person.png"}
+    assert "person.exr: 1 face, melanin" in capsys.readouterr().out
+    assert json.loads((out / "person.json").read_text())["photo"]["path"] == "../person.png"
+
+    null, changed = tmp_path / "null.png", tmp_path / "changed.png"
+    assert run("edit", out / "person", "--out", null) == 0
+    assert np.array_equal(np.asarray(Image.open(null)), portrait)
+    edits = ("--melanin", 1.3, "--haemoglobin", 0.8, "--specular", 0, "--illuminant", "F11")
+    assert run("edit", out / "person.exr", *edits, "--out", changed) == 0
+    assert not np.array_equal(np.asarray(Image.open(changed)), portrait)
+
+    assert run("edit", out / "person", "--out", changed) == 1
+    assert "exists already; pass --overwrite" in capsys.readouterr().err
+    assert run("edit", out / "person.json", "--rebalance", "--out", tmp_path / "b.png") == 1
+    assert run("edit", out / "person.json", "--out", tmp_path / "b.jpg") == 1
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_a_bad_photo_does_not_stop_the_others(tmp_path, photo, weights, capsys):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(tmp_path / "beach.png")
+    out = tmp_path / "out"
+    missing = tmp_path / "missing.jpg"
+    inputs = (tmp_path / "broken.jpg", tmp_path / "beach.png", missing, photo)
+    assert run("estimate", *inputs, "--out", out, "--weights", weights) == 1
+    assert {path.name for path in out.iterdir()} == {"person.exr", "person.json", "person.png"}
+    errors = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(errors) == 4
+    assert "broken.jpg: not an image" in errors[0]
+    assert "beach.png: no face found" in errors[1]
+    assert "missing.jpg: no such photo" in errors[2]
+    assert "3 of 4 photos could not be read" in errors[3]
+
+
+def test_a_folder_of_photos(tmp_path, photo, weights):
+    out = tmp_path / "out"
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    assert run("estimate", folder, "--out", out, "--weights", weights) == 0
+    assert (out / "a.exr").exists()
+
+
+def test_refusals_before_any_work(tmp_path, photo, weights, capsys, monkeypatch):
+    def no_work(*_arguments, **_keywords):
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr("bioface.photo.read.load_model", no_work)
+    out = tmp_path / "out"
+    twin = photo.with_suffix(".jpg")
+    cases = [
+        ((photo, twin, "--out", out), "would both be written as person"),
+        ((photo, "--out", photo / "below"), "not a folder"),
+        ((photo, "--out", photo), "not a folder"),
+    ]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "person.json").touch()
+    cases.append(((photo, "--out", tmp_path / "full"), "exists already; pass --overwrite"))
+    for arguments, message in cases:
+        assert run("estimate", *arguments, "--weights", weights) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_overwrite(tmp_path, photo, weights):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "person.json").touch()
+    assert run("estimate", photo, "--out", out, "--weights", weights, "--overwrite") == 0
+    assert json.loads((out / "person.json").read_text())["skin"]
+
+
+def test_weights_of_another_version(tmp_path, photo, weights, capsys):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(weights, "pt") as file:
+        metadata = {**file.metadata(), "version": "99"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, tmp_path / "later.safetensors", metadata)
+    cases = {"later.safetensors": "version 99", "missing.safetensors": "cannot be read"}
+    (tmp_path / "text.safetensors").write_text("no weights")
+    cases["text.safetensors"] = "not a safetensors file"
+    for name, message in cases.items():
+        path = tmp_path / name
+        assert run("estimate", photo, "--out", tmp_path / "out", "--weights", path) == 1
+        error = capsys.readouterr().err
+        assert name in error
+        assert message in error
+        assert error.count("\n") == 1
+    assert not list((tmp_path / "out").iterdir())

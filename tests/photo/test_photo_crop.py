@@ -1,0 +1,83 @@
+"""The upright crop and its way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+from bioface.photo.crop import FRAMING, Crop, fill_outside
+
+
+def test_points_there_and_back():
+    crop = Crop((120.0, 80.0), 90.0, 0.7, 64)
+    points = np.random.default_rng(0).uniform(0, 64, (50, 2))
+    assert np.allclose(crop.from_photo(crop.to_photo(points)), points)
+    assert np.allclose(crop.to_photo(np.array([32.0, 32.0])), (120, 80))
+
+
+def test_around_stands_upright():
+    rng = np.random.default_rng(1)
+    upright = rng.uniform(-20, 20, (68, 2))
+    upright[36:42], upright[42:48] = [-8, -5], [8, -5]
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    upright -= (low + high) / 2
+    angle = 0.4
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    crop = Crop.around(upright @ turn.T + [200, 150], 128)
+    assert crop.roll == pytest.approx(angle)
+    assert crop.side == pytest.approx(FRAMING * (high - low).max())
+    assert np.allclose(crop.centre, (200, 150))
+
+
+def test_extract_of_an_aligned_square_is_exact():
+    image = np.random.default_rng(0).uniform(0, 1, (40, 50, 3)).astype(np.float32)
+    crop = Crop((20.0, 14.0), 16.0, 0.0, 16)
+    assert np.allclose(crop.extract(image), image[6:22, 12:28], atol=1e-6)
+
+
+def test_extract_shrinks_without_aliasing():
+    image = np.indices((128, 128)).sum(axis=0).astype(np.float32) % 2
+    crop = Crop((64.0, 64.0), 128.0, 0.0, 16)
+    assert np.allclose(crop.extract(image)[1:-1, 1:-1], 0.5, atol=0.02)
+
+
+def test_place_puts_a_pattern_back_where_it_came_from():
+    y, x = np.mgrid[0:90, 0:120].astype(np.float32)
+    image = np.sin(x / 9) + np.cos(y / 11)
+    crop = Crop((60.0, 45.0), 50.0, 0.3, 100)
+    window = (slice(35, 55), slice(50, 70))
+    placed = crop.place(crop.extract(image)[..., None], window)
+    assert placed.shape == (20, 20, 1)
+    assert np.abs(placed[..., 0] - image[window]).max() < 0.01
+
+
+def test_place_does_not_overshoot():
+    step = np.zeros((32, 32, 1), np.float32)
+    step[:, 16:] = 1
+    placed = Crop((100.0, 100.0), 150.0, 0.1, 32).place(step, (slice(30, 170), slice(30, 170)))
+    assert placed.min() >= 0
+    assert placed.max() <= 1
+
+
+def test_window_stays_inside_the_photo():
+    crop = Crop((5.0, 5.0), 40.0, 0.5, 16)
+    rows, columns = crop.window((30, 20))
+    assert (rows.start, columns.start) == (0, 0)
+    assert rows.stop <= 30
+    assert columns.stop <= 20
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (37, 53), (3, 5)])
+def test_fill_outside_keeps_the_inside_and_continues_it(shape):
+    weight = np.zeros(shape, np.float32)
+    weight[: (shape[0] + 1) // 2] = 1
+    planes = np.where(weight > 0, 0.3, 99.0)[..., None].astype(np.float32)
+    filled = fill_outside(planes, weight)
+    assert np.allclose(filled, 0.3, atol=1e-4)
+
+
+def test_fill_outside_without_any_inside_is_finite():
+    planes = np.random.default_rng(0).uniform(0, 1, (16, 16, 2)).astype(np.float32)
+    assert np.isfinite(fill_outside(planes, np.zeros((16, 16), np.float32))).all()

@@ -1,0 +1,148 @@
+"""Edits through the physics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bioface.errors import InputError
+from bioface.photo.edit import edit, photo_of, relit
+from bioface.photo.files import to_bytes
+from bioface.photo.read import pixels_sha256
+from bioface.spectral.colour import apply_tone
+from bioface.spectral.formation import decode
+from bioface.spectral.illuminant import Illuminant
+
+
+@pytest.fixture
+def explained(by_hand):
+    """A picture that the decoder explains wholly, and its estimate."""
+    _, estimate = by_hand
+    tone = estimate.faces[0].tone
+    photo = np.asarray(apply_tone(estimate.maps["reconstruction"], tone))
+    return photo.astype(np.float32), estimate
+
+
+def test_the_null_edit_changes_nothing(by_hand):
+    photo, estimate = by_hand
+    assert np.array_equal(edit(photo, estimate), photo)
+    # The estimated light named anew goes through the whole computation.
+    same = edit(photo, estimate, illuminant="D6504K", rebalance=True)
+    assert np.array_equal(to_bytes(same), to_bytes(photo))
+
+
+def test_only_skin_changes(by_hand):
+    photo, estimate = by_hand
+    edited = edit(photo, estimate, melanin=3, illuminant="A")
+    outside = estimate.maps["mask"] == 0
+    assert np.array_equal(edited[outside], photo[outside])
+    assert (edited[~outside] != photo[~outside]).mean() > 0.5
+
+
+def test_an_explained_picture_becomes_the_decoders(explained):
+    photo, estimate = explained
+    face = estimate.faces[0]
+    edited = edit(photo, estimate, melanin=1.5, haemoglobin=0.5, specular=0)
+    maps = dict(estimate.maps)
+    maps["melanin"] = maps["melanin"] * 1.5
+    maps["haemoglobin"] = maps["haemoglobin"] * 0.5
+    maps["specular_shading"] = maps["specular_shading"] * 0
+    expected = apply_tone(decode(maps, face.spd, face.camera, skin=estimate.skin), face.tone)
+    sure = (estimate.maps["mask"] == 1) & (photo.max(axis=2) < 0.99)
+    assert np.abs(edited - expected)[sure].max() < 2e-3
+
+
+def test_more_melanin_darkens_and_less_blood_is_less_red(explained):
+    photo, estimate = explained
+    sure = estimate.maps["mask"] == 1
+    darker = edit(photo, estimate, melanin=2)
+    assert (darker[sure] <= photo[sure] + 1e-6).all()
+    paler = edit(photo, estimate, haemoglobin=0.3)
+    redness = [(p[..., 0] - p[..., 1])[sure].mean() for p in (photo, paler)]
+    assert redness[1] < redness[0]
+
+
+def test_another_light_shows_until_the_camera_adapts(explained):
+    photo, estimate = explained
+    sure = estimate.maps["mask"] == 1
+
+    def warmth(picture: np.ndarray) -> float:
+        return float((picture[..., 0] - picture[..., 2])[sure].mean())
+
+    kept = edit(photo, estimate, illuminant="A")
+    adapted = edit(photo, estimate, illuminant="A", rebalance=True)
+    assert warmth(kept) > warmth(photo) + 0.1
+    assert abs(warmth(adapted) - warmth(photo)) < 0.06
+
+
+@pytest.mark.parametrize("name", ["A", "F11", "D5000"])
+def test_relit_keeps_the_luminance_of_white(by_hand, name):
+    face = by_hand[1].faces[0]
+    spd, camera, factor = relit(face, Illuminant.named(name), rebalance=False)
+    luminance = [
+        np.array([0.2126, 0.7152, 0.0722]) @ c.projection(e).sum(axis=0)
+        for c, e in ((face.camera, face.spd), (camera, spd))
+    ]
+    assert luminance[0] == pytest.approx(luminance[1] * factor, rel=1e-3)
+
+
+def test_relit_by_the_same_light_is_the_same(by_hand):
+    face = by_hand[1].faces[0]
+    light = Illuminant.named("D65")
+    same = replace(face, spd=np.asarray(light.spd))
+    spd, camera, factor = relit(same, light, rebalance=False)
+    assert factor == pytest.approx(1)
+    assert np.allclose(camera.projection(spd), same.camera.projection(same.spd), atol=1e-12)
+
+
+def test_each_face_has_its_own_camera(by_hand):
+    photo, estimate = by_hand
+    face = estimate.faces[0]
+    left = replace(face, box=(10.0, 10.0, 29.0, 29.0))
+    right = replace(face, box=(31.0, 10.0, 50.0, 29.0), gains=np.array([1.2, 0.8]))
+    both = edit(photo, replace(estimate, faces=(left, right)), melanin=2)
+    one = edit(photo, estimate, melanin=2)
+    other = edit(photo, replace(estimate, faces=(right,)), melanin=2)
+    assert np.array_equal(both[:, :30], one[:, :30])
+    assert np.array_equal(both[:, 30:], other[:, 30:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"melanin": -1}, "melanin factor -1"),
+        ({"haemoglobin": 11}, "haemoglobin factor 11"),
+        ({"specular": float("nan")}, "specular factor nan"),
+        ({"illuminant": "candle"}, "candle"),
+        ({"rebalance": True}, "needs another light"),
+    ],
+)
+def test_refused_edits(by_hand, change, message):
+    photo, estimate = by_hand
+    with pytest.raises(InputError, match=message):
+        edit(photo, estimate, **change)
+
+
+def test_photo_of_another_size(by_hand):
+    photo, estimate = by_hand
+    with pytest.raises(InputError, match="30x40 pixels, its estimate 60x40"):
+        edit(photo[:, :30], estimate, melanin=2)
+
+
+def test_the_photo_is_found_again_and_checked(tmp_path, by_hand):
+    image = pytest.importorskip("PIL.Image")
+    photo, estimate = by_hand
+    image.fromarray(to_bytes(photo)).save(tmp_path / "a.png")
+    record = {"path": "../a.png", "sha256": pixels_sha256(photo)}
+    there = replace(estimate, photo=record)
+    (tmp_path / "out").mkdir()
+    assert np.array_equal(to_bytes(photo_of(there, tmp_path / "out")), to_bytes(photo))
+    with pytest.raises(InputError, match="no longer there; pass --photo"):
+        photo_of(there, tmp_path / "out" / "deeper")
+    with pytest.raises(InputError, match="does not say where its photo is"):
+        photo_of(estimate, tmp_path)
+    image.fromarray(255 - to_bytes(photo)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: not the picture that was estimated"):
+        photo_of(there, tmp_path / "out", tmp_path / "b.png")

@@ -1,0 +1,197 @@
+"""Photos of every kind, and what is said of those that cannot be read."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from bioface.errors import InputError
+from bioface.photo.files import find_photos, read_photo, to_bytes
+
+pytest.importorskip("PIL")
+cv2 = pytest.importorskip("cv2")
+from PIL import Image, ImageCms  # noqa: E402
+
+
+@pytest.fixture
+def gradient() -> np.ndarray:
+    """(48, 64, 3) uint8, different in every corner and channel."""
+    y, x = np.mgrid[0:48, 0:64]
+    return np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], axis=-1).astype(np.uint8)
+
+
+def test_eight_bit_png_is_exact(tmp_path, gradient):
+    Image.fromarray(gradient).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.dtype == np.float32
+    assert np.array_equal(to_bytes(photo), gradient)
+
+
+def test_sixteen_bit_colour_keeps_its_precision(tmp_path, gradient):
+    deep = gradient.astype(np.uint16) * 257 + 100
+    deep = np.minimum(deep, 65535).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), deep[..., ::-1])
+    assert np.allclose(read_photo(tmp_path / "a.png"), deep / 65535, atol=1e-6)
+
+
+def test_sixteen_bit_grey_keeps_its_precision(tmp_path, gradient):
+    deep = gradient[..., 0].astype(np.uint16) * 257 // 2 + 7
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.shape == (48, 64, 3)
+    assert np.allclose(photo, (deep / 65535)[..., None], atol=1e-6)
+
+
+def test_sixteen_bit_alpha_is_laid_over_white(tmp_path, gradient):
+    alpha = np.full((48, 64, 1), 16384, np.uint16)
+    bgra = np.concatenate([gradient[..., ::-1].astype(np.uint16) * 257, alpha], axis=2)
+    cv2.imwrite(str(tmp_path / "a.png"), bgra)
+    share = 16384 / 65535
+    expected = gradient / 255 * share + 1 - share
+    assert np.allclose(read_photo(tmp_path / "a.png"), expected, atol=1e-5)
+
+
+def test_grey_has_three_equal_channels(tmp_path, gradient):
+    Image.fromarray(gradient[..., 0]).save(tmp_path / "a.jpg", quality=100)
+    photo = read_photo(tmp_path / "a.jpg")
+    assert photo.shape == (48, 64, 3)
+    assert np.ptp(photo, axis=2).max() == 0
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_alpha_is_laid_over_white(tmp_path, gradient, mode):
+    image = Image.fromarray(gradient).convert("RGBA")
+    image.putalpha(0)
+    suffix = "tif" if mode == "PA" else "png"
+    if mode == "PA":
+        image = Image.fromarray(gradient).quantize(16)
+        image.info["transparency"] = 0
+        suffix = "png"
+        image.save(tmp_path / "a.png", transparency=bytes(16))
+    else:
+        image.convert(mode).save(tmp_path / f"a.{suffix}")
+    assert read_photo(tmp_path / f"a.{suffix}").min() == 1
+
+
+def test_cmyk_is_converted(tmp_path, gradient):
+    Image.fromarray(gradient).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    photo = read_photo(tmp_path / "a.jpg")
+    assert photo.shape == (48, 64, 3)
+    assert np.abs(photo - gradient / 255).mean() < 0.1
+
+
+def test_embedded_profile_is_honoured(tmp_path, gradient):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(gradient),
+        ImageCms.createProfile("sRGB"),
+        profile,
+        outputMode="LAB",
+    )
+    lab.save(tmp_path / "a.tif", icc_profile=profile.tobytes())
+    assert np.abs(read_photo(tmp_path / "a.tif") - gradient / 255).mean() < 0.05
+
+
+def test_profile_that_cannot_be_used_is_ignored(tmp_path, gradient):
+    Image.fromarray(gradient).save(tmp_path / "a.png", icc_profile=b"not a profile")
+    assert np.array_equal(to_bytes(read_photo(tmp_path / "a.png")), gradient)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [False, True])
+def test_exif_orientation(tmp_path, gradient, orientation, deep):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = gradient
+    path = tmp_path / "a.png"
+    Image.fromarray(stored).save(path, exif=exif)
+    expected = read_photo(path)
+    if deep:
+        _as_sixteen_bits(path, stored, exif)
+        assert np.allclose(read_photo(path), expected, atol=1e-6)
+    shape = (64, 48, 3) if orientation > 4 else (48, 64, 3)
+    assert expected.shape == shape
+    corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0)}
+    corner |= {5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    row, column = corner[orientation]
+    assert np.array_equal(to_bytes(expected)[row, column], gradient[0, 0])
+
+
+def _as_sixteen_bits(path, stored, exif) -> None:
+    """The same picture as a sixteen-bit PNG with the same EXIF: Pillow cannot write one."""
+    import struct
+    import zlib
+
+    _, encoded = cv2.imencode(".png", stored[..., ::-1].astype(np.uint16) * 257)
+    content = encoded.tobytes()
+    body = exif.tobytes().removeprefix(b"Exif\x00\x00")
+    chunk = b"eXIf" + body
+    chunk = struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = 8 + 25
+    path.write_bytes(content[:header] + chunk + content[header:])
+
+
+def test_truncated_jpeg(tmp_path, astronaut):
+    buffer = io.BytesIO()
+    Image.fromarray(astronaut).save(buffer, format="JPEG")
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    with pytest.raises(InputError, match=r"cut\.jpg: truncated"):
+        read_photo(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(1000)])
+def test_not_an_image(tmp_path, content):
+    path = tmp_path / "note.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"note\.jpg: not an image"):
+        read_photo(path)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(InputError, match=r"none\.jpg: no such photo"):
+        read_photo(tmp_path / "none.jpg")
+
+
+def test_folder_instead_of_a_photo(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_photo(tmp_path)
+
+
+def test_tiny(tmp_path, gradient):
+    Image.fromarray(gradient[:20, :20]).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="20x20 pixels is too small"):
+        read_photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("size", [(9000, 8000), (20000, 20000), (40000, 100)])
+def test_huge_is_refused_by_its_header(tmp_path, size):
+    """Only the header claims the size: nothing of it is decoded."""
+    image = Image.new("1", size)
+    image.save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="at most 64 million pixels"):
+        read_photo(tmp_path / "a.png")
+
+
+def test_folders_are_searched_and_sorted(tmp_path, gradient):
+    for name in ("b.jpg", "a.PNG", ".hidden.jpg"):
+        Image.fromarray(gradient).save(tmp_path / name)
+    (tmp_path / "note.txt").write_text("no photo")
+    assert [path.name for path in find_photos([tmp_path])] == ["a.PNG", "b.jpg"]
+
+
+def test_one_stem_twice_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"would both be written as a; rename"):
+        find_photos([tmp_path / "a.jpg", tmp_path / "a.png"])
+
+
+def test_one_file_twice_is_refused(tmp_path):
+    with pytest.raises(InputError, match="would both be written as a"):
+        find_photos([tmp_path / "a.jpg", tmp_path / "a.jpg"])
+
+
+def test_folder_without_photos(tmp_path):
+    with pytest.raises(InputError, match="no photos in this folder"):
+        find_photos([tmp_path])

@@ -1,0 +1,139 @@
+"""An estimate on disk: complete, exact, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bioface.errors import BiofaceError, InputError
+from bioface.exr import read_exr, write_exr
+from bioface.photo import result
+from bioface.photo.montage import montage
+from bioface.photo.result import check_outputs, read_estimate, write_estimate
+
+pytest.importorskip("OpenEXR")
+pytest.importorskip("PIL")
+
+CHANNELS = {
+    *("melanin", "haemoglobin", "diffuse_shading", "specular_shading", "mask"),
+    *("albedo.R", "albedo.G", "albedo.B"),
+    *("reconstruction.R", "reconstruction.G", "reconstruction.B"),
+}
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+def test_files_are_as_the_design_says(tmp_path, by_hand):
+    _, estimate = by_hand
+    write_estimate(tmp_path, "a", estimate, PICTURE)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.exr", "a.json", "a.png"}
+    planes = read_exr(tmp_path / "a.exr")
+    assert set(planes) == CHANNELS
+    assert all(plane.shape == (40, 60) for plane in planes.values())
+    content = json.loads((tmp_path / "a.json").read_text())
+    keys = {"face_box", "landmarks", "skin", "illuminant", "camera", "faces"}
+    assert keys | {"skin_model", "weights_sha256", "version"} <= set(content)
+    assert {"melanin_median", "haemoglobin_median"} <= set(content["skin"])
+    assert {"weights", "cct_kelvin", "spd", "daylight_kelvin"} <= set(content["illuminant"])
+    assert {"b", "gains", "tone"} <= set(content["camera"])
+    assert content["illuminant"]["cct_kelvin"] == pytest.approx(6504, abs=10)
+    assert content["skin_model"] == "calibrated"
+    assert len(content["landmarks"]) == 68
+
+
+def test_there_and_back(tmp_path, by_hand):
+    _, estimate = by_hand
+    moved = estimate.skin.with_constants(
+        **{name: value * 1.01 for name, value in estimate.skin.constants.items()}
+    )
+    written = replace(estimate, skin=moved, photo={"path": "../a.jpg", "sha256": "ab"})
+    write_estimate(tmp_path, "my.face", written, PICTURE)
+    for name in ("my.face.exr", "my.face.json", "my.face"):
+        read = read_estimate(tmp_path / name)
+        for key, plane in estimate.maps.items():
+            assert np.array_equal(read.maps[key], plane)
+        assert dict(read.skin.constants) == dict(moved.constants)
+        assert read.photo == written.photo
+        face, original = read.faces[0], estimate.faces[0]
+        assert np.array_equal(face.sensitivities, original.sensitivities)
+        assert np.array_equal(face.tone, original.tone)
+        assert np.allclose(face.landmarks, original.landmarks)
+        assert face.to_json() == original.to_json()
+
+
+def test_existing_results_need_overwrite(tmp_path, by_hand):
+    _, estimate = by_hand
+    (tmp_path / "a.json").write_text("mine")
+    with pytest.raises(BiofaceError, match=r"a\.json: exists already; pass --overwrite"):
+        write_estimate(tmp_path, "a", estimate, PICTURE)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "mine"
+    write_estimate(tmp_path, "a", estimate, PICTURE, overwrite=True)
+    assert read_estimate(tmp_path / "a").shape == (40, 60)
+
+
+def test_a_failure_leaves_nothing(tmp_path, by_hand, monkeypatch):
+    _, estimate = by_hand
+
+    def full(*_arguments, **_keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(result, "write_exr", full)
+    with pytest.raises(BiofaceError, match="No space left"):
+        write_estimate(tmp_path, "a", estimate, PICTURE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["under/a/file", "file"])
+def test_folder_that_cannot_be_written(tmp_path, name):
+    (tmp_path / name.split("/")[0]).write_text("a file")
+    with pytest.raises(BiofaceError, match="--out"):
+        check_outputs(tmp_path / name, ["a"])
+
+
+def test_read_only_folder():
+    with pytest.raises(BiofaceError, match=r"/proc/1/out: .*--out"):
+        check_outputs("/proc/1/out", ["a"])
+
+
+def test_outputs_are_checked_before_work(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    check_outputs(folder, ["a"])
+    assert list(folder.iterdir()) == []
+    (folder / "b.png").touch()
+    check_outputs(folder, ["a"])
+    check_outputs(folder, ["a", "b"], overwrite=True)
+    with pytest.raises(BiofaceError, match=r"b\.png: exists already"):
+        check_outputs(folder, ["a", "b"])
+
+
+def test_damaged_results(tmp_path, by_hand):
+    _, estimate = by_hand
+    with pytest.raises(InputError, match=r"none\.json: no such file"):
+        read_estimate(tmp_path / "none.exr")
+    write_estimate(tmp_path, "a", estimate, PICTURE)
+    content = (tmp_path / "a.json").read_text()
+    for damaged in ("", "[]", content[:500], content.replace("sensitivities", "other")):
+        (tmp_path / "a.json").write_text(damaged)
+        with pytest.raises(InputError, match="not a result of this version"):
+            read_estimate(tmp_path / "a")
+    (tmp_path / "a.json").write_text(content)
+    write_exr(tmp_path / "a.exr", {"melanin": np.zeros((4, 4), np.float32)})
+    with pytest.raises(InputError, match="not a result of this version"):
+        read_estimate(tmp_path / "a")
+
+
+def test_montage_is_a_picture(by_hand):
+    photo, estimate = by_hand
+    picture = montage(photo, estimate)
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    assert picture.std() > 10
+
+
+def test_montage_without_skin(by_hand):
+    photo, estimate = by_hand
+    empty = {name: np.zeros_like(plane) for name, plane in estimate.maps.items()}
+    assert montage(photo, replace(estimate, maps=empty)).shape[2] == 3
