@@ -1,0 +1,210 @@
+"""Look at a dataset: a contact sheet of ordinary pictures, and statistics."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioface import SkinModel, decode
+from bioface.atomic import replacing
+from bioface.spectral.camera import CameraModel
+from bioface.spectral.colour import (
+    ITA_CLASSES,
+    ita,
+    ita_class,
+    linear_srgb_to_xyz,
+    srgb_encode,
+    xyz_to_lab,
+)
+from bioface.spectral.formation import Camera
+from bioface.spectral.grid import bernstein_basis
+from bioface.spectral.illuminant import illuminant
+from synth.dataset.read import Dataset
+from synth.scene import GROUPS
+
+SHEET_FILE = "contact_sheet.png"
+_BACKGROUND = 0.18  # linear grey
+_SHEET_SAMPLES = 48
+_YAW_EDGES = (-45, -15, 15, 45)
+_SKIN_CHANNELS = ("melanin", "haemoglobin")
+
+
+def photograph(channels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The sample under D65 seen by the mean camera, on grey: linear sRGB (H, W, 3), unclipped.
+
+    All light groups shine with their rendered strength.
+    """
+    camera = Camera(CameraModel.load().mean)
+    daylight = illuminant("D65")
+    diffuse, specular = (
+        np.sum([channels[f"{kind}_shading.{group}"] for group in GROUPS], 0)
+        for kind in ("diffuse", "specular")
+    )
+    maps = {
+        "melanin": channels["melanin"],
+        "haemoglobin": channels["haemoglobin"],
+        "diffuse_shading": diffuse,
+        "specular_shading": np.zeros_like(diffuse),
+    }
+    skin = decode(maps, daylight, camera, skin=SkinModel.load())
+    coefficients = np.stack([channels[f"reflectance.{k}"] for k in range(4)], -1)
+    colour = coefficients @ (bernstein_basis(4) @ camera.projection(daylight))
+    other = diffuse[..., None] * colour
+    mask, coverage = channels["mask"][..., None], channels["coverage"][..., None]
+    light = mask * skin + (coverage - mask) * other + coverage * specular[..., None]
+    return light + (1 - coverage) * _BACKGROUND
+
+
+def tone_map(linear: np.ndarray) -> np.ndarray:
+    """Linear sRGB to 8 bits: exact below 0.6, highlights rolled off so that they stay visible."""
+    knee = 0.6
+    over = np.maximum(linear - knee, 0.0)
+    return to_bytes(srgb_encode(np.minimum(linear, knee) + (1 - knee) * over / (over + 1 - knee)))
+
+
+def to_bytes(encoded: np.ndarray) -> np.ndarray:
+    """Encoded values 0-1 to uint8, rounded and clipped."""
+    return (np.clip(encoded, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+
+
+def contact_sheet(dataset: Dataset, *, limit: int = _SHEET_SAMPLES, columns: int = 8) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 of up to `limit` samples spread evenly over the dataset."""
+    count = min(limit, len(dataset))
+    chosen = [dataset.indices[i * len(dataset) // count] for i in range(count)]
+    tiles = [tone_map(photograph(dataset.channels(index))) for index in chosen]
+    columns = min(columns, count)
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-count % columns)
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    return np.concatenate(rows)
+
+
+def write_contact_sheet(dataset: Dataset) -> Path:
+    """Write `contact_sheet.png` into the dataset's folder; returns its path."""
+    from PIL import Image
+
+    path = dataset.folder / SHEET_FILE
+    sheet = Image.fromarray(contact_sheet(dataset))
+    with replacing(path) as temporary:
+        sheet.save(temporary)
+    return path
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a dataset covers.
+
+    Attributes
+    ----------
+    channels
+        Channel to its 5th, 50th and 95th percentile and maximum over fully covered pixels
+        (of skin for pigments and albedo).
+    skin_share
+        Mean share of the picture that is skin.
+    tones
+        Samples by ITA class of the median albedo, light to dark.
+    yaws
+        Samples by yaw of the camera, degrees.
+    setups
+        Samples by light setup.
+    """
+
+    channels: dict[str, tuple[float, float, float, float]]
+    skin_share: float
+    tones: dict[str, int]
+    yaws: dict[str, int]
+    setups: dict[str, int]
+
+
+def statistics(dataset: Dataset) -> Statistics:
+    """Statistics over every sample, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    values: dict[str, list[np.ndarray]] = {}
+    tones: Counter[str] = Counter()
+    yaws: Counter[str] = Counter()
+    setups: Counter[str] = Counter()
+    shares = []
+    for index in tqdm(dataset.indices, unit="image", desc="inspect", disable=None):
+        channels = dataset.channels(index)
+        skin, covered = channels["mask"] > 0.95, channels["coverage"] > 0.95
+        shares.append(float(channels["mask"].mean()))
+        for name, plane in channels.items():
+            on_skin = name in _SKIN_CHANNELS or name.startswith("albedo")
+            values.setdefault(name, []).append(plane[skin if on_skin else covered])
+        tones[_tone(channels, skin)] += 1
+        record = dataset.record(index)
+        yaws[_bin(record["view"]["yaw"])] += 1
+        setups[record["light"]["setup"]] += 1
+    return Statistics(
+        {name: _summary(planes) for name, planes in sorted(values.items())},
+        float(np.mean(shares)),
+        {name: tones[name] for name in (*ITA_CLASSES, "no skin") if name in tones},
+        {name: yaws[name] for name in _yaw_names() if name in yaws},
+        dict(sorted(setups.items())),
+    )
+
+
+def _tone(channels: Mapping[str, np.ndarray], skin: np.ndarray) -> str:
+    if not skin.any():
+        return "no skin"
+    albedo = np.array([np.median(channels[f"albedo.{c}"][skin]) for c in "RGB"], np.float64)
+    return ITA_CLASSES[int(ita_class(ita(xyz_to_lab(linear_srgb_to_xyz(albedo)))))]
+
+
+def _yaw_names() -> list[str]:
+    edges = ("", *(f"{edge:+d}" for edge in _YAW_EDGES), "")
+    return [f"{low}..{high}" for low, high in pairwise(edges)]
+
+
+def _bin(yaw: float) -> str:
+    return _yaw_names()[int(np.searchsorted(_YAW_EDGES, yaw))]
+
+
+def _summary(planes: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
+    joined = np.concatenate(planes)
+    if not joined.size:
+        return (0.0, 0.0, 0.0, 0.0)
+    low, middle, high = np.percentile(joined, (5, 50, 95))
+    return float(low), float(middle), float(high), float(joined.max())
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def describe(dataset: Dataset, found: Statistics) -> Iterable[str]:
+    """Lines of text for a person to read."""
+    info: Any = dataset.info
+    yield (
+        f"{len(dataset)} samples of {info.config['size']} px at {info.config['samples']} spp, "
+        f"heads {info.heads['name']}, seed {info.seed}, Blender {info.bpy}"
+    )
+    yield f"skin covers {found.skin_share:.0%} of the pictures"
+    yield f"skin tone (ITA): {_counts(found.tones)}"
+    yield f"yaw: {_counts(found.yaws)}"
+    yield f"light: {_counts(found.setups)}"
+    yield f"{'channel':<30}{'5 %':>11}{'median':>11}{'95 %':>11}{'maximum':>11}"
+    for name, row in found.channels.items():
+        yield f"{name:<30}" + "".join(f"{value:>11.4g}" for value in row)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bioface-synth inspect`."""
+    parser.add_argument("folder", metavar="DIR", help="dataset folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """`bioface-synth inspect`."""
+    dataset = Dataset(options.folder)
+    for line in describe(dataset, statistics(dataset)):
+        print(line)
+    print(f"contact sheet: {write_contact_sheet(dataset)}")
+    return 0
