@@ -139,11 +139,12 @@ def generate(
 
 
 def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job]:
-    """Batches of `settings.batch` samples that share the cores among the workers."""
+    """Batches of at most `settings.batch` samples, no fewer than workers while there are enough."""
+    batch = min(settings.batch, -(-len(indices) // settings.workers) or 1)
     return [
         Job(
             partial=str(partial.resolve()),
-            indices=indices[start : start + settings.batch],
+            indices=indices[start : start + batch],
             size=settings.size,
             samples=settings.samples,
             seed=settings.seed,
@@ -152,7 +153,7 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
             skin_model=settings.skin_model,
             threads=max(1, _cores() // settings.workers),
         )
-        for start in range(0, len(indices), settings.batch)
+        for start in range(0, len(indices), batch)
     ]
 
 
