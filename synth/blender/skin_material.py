@@ -7,6 +7,8 @@ table image that the group carries. The table is spaced by cube roots, as the un
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,41 +37,52 @@ _SOCKETS = (
 )
 
 
-def skin_table(model: str = "calibrated", size: int = TABLE_SIZE) -> np.ndarray:
+def skin_table(model: SkinModel, size: int = TABLE_SIZE) -> np.ndarray:
     """Albedo (size, size, 3) float32: melanin along the columns, haemoglobin along the rows.
 
     Row and column i hold the volume fraction (i / (size - 1))^3.
     """
     fraction = np.linspace(0.0, 1.0, size) ** 3
-    reflectance = SkinModel.load(model).reflectance(fraction[None, :], fraction[:, None])
+    reflectance = model.reflectance(fraction[None, :], fraction[:, None])
     return np.asarray(reflectance_to_linear_srgb(reflectance), np.float32)
 
 
-def skin_group(bpy: Any, model: str = "calibrated") -> Any:
+def skin_group(bpy: Any, model: SkinModel | None = None) -> Any:
     """The node group of this version and skin model: the file's own if it has it, else a new one.
 
-    Raises
-    ------
-    InputError
-        Unknown skin model.
+    Parameters
+    ----------
+    model
+        None: the calibrated model. Its name and constants are stored on the group.
     """
+    model = model or SkinModel.load()
+    constants = json.dumps({name: float(model.constants[name]) for name in sorted(model.constants)})
+    stamp = {
+        "bioface_version": VERSION,
+        "bioface_skin_model": model.name,
+        "bioface_skin_constants": constants,
+    }
     for tree in bpy.data.node_groups:
-        if tree.get("bioface_version") == VERSION and tree.get("bioface_skin_model") == model:
+        if all(tree.get(key) == value for key, value in stamp.items()):
             return tree
     tree = bpy.data.node_groups.new(GROUP, "ShaderNodeTree")
-    tree["bioface_version"] = VERSION
-    tree["bioface_skin_model"] = model
-    tree.description = f"Skin from melanin and haemoglobin (BioFace, {model} skin model)"
+    for key, value in stamp.items():
+        tree[key] = value
+    tree.description = f"Skin from melanin and haemoglobin (BioFace, {model.name} skin model)"
     _declare_sockets(tree)
     lowest_row_first = skin_table(model)[::-1]
-    _build_nodes(bpy, tree, data_image(bpy, f"{GROUP} table ({model})", lowest_row_first))
+    _build_nodes(tree, data_image(bpy, f"{GROUP} table ({model.name})", lowest_row_first))
     return tree
 
 
 def skin_material(
-    bpy: Any, name: str, maps: dict[str, Any] | None = None, *, model: str = "calibrated"
+    bpy: Any,
+    name: str,
+    maps: Mapping[str, Any] | None = None,
+    *,
+    model: SkinModel | None = None,
 ) -> Any:
-    """A material around the node group.
+    """A material around the node group, which `skin_node` finds in it.
 
     Parameters
     ----------
@@ -99,7 +112,7 @@ def skin_material(
     return material
 
 
-def skin_node(material: Any) -> Any | None:
+def skin_node(material: Any) -> Any:
     """The "BioFace Skin" node of a material, or None."""
     if material is None or material.node_tree is None:
         return None
@@ -122,7 +135,7 @@ def _declare_sockets(tree: Any) -> None:
     normal.hide_value = True
 
 
-def _build_nodes(bpy: Any, tree: Any, table: Any) -> None:
+def _build_nodes(tree: Any, table: Any) -> None:
     nodes, links = tree.nodes, tree.links
     inputs = nodes.new("NodeGroupInput")
     inputs.location = (-1100, 0)

@@ -16,7 +16,8 @@ from synth.project.camera import Fit, fit_head
 from synth.project.estimate import Estimate, read_estimate
 from synth.project.fill import dilate, fill_vertices
 from synth.project.photo import MAPS, PhotoReader
-from synth.project.raster import rasterise, skin_faces, triangulate, vertex_normals
+from synth.project.raster import rasterise, skin_faces, triangulate
+from synth.sample.face import vertex_normals
 from synth.scene import HeadMesh
 
 __all__ = ["MAPS", "Estimate", "Fit", "Tile", "fit_head", "project_maps", "read_estimate"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from bioface.errors import InputError, MissingDependencyError
 from bioface.exr import read_exr
+from bioface.spectral.skin import SkinModel
 
 CHANNELS = ("melanin", "haemoglobin", "mask")
 
@@ -24,11 +25,14 @@ class Estimate:
         Channel name to (H, W) float32: at least `melanin`, `haemoglobin` (volume fractions) and
         `mask` (0-1 skin).
     landmarks
-        (68, 2) x, y pixels of the photo, iBUG order; None when the JSON holds none.
+        (68, 2) x, y pixels of the photo's largest face, iBUG order.
+    skin
+        The skin model the maps belong to, with the constants it was used with.
     """
 
     maps: dict[str, np.ndarray]
-    landmarks: np.ndarray | None
+    landmarks: np.ndarray
+    skin: SkinModel
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -42,34 +46,32 @@ def read_estimate(path: str | Path) -> Estimate:
     Raises
     ------
     InputError
-        A file is missing or damaged, a channel is absent, or the landmarks are not 68 points.
+        A file is missing or damaged, or was not written by `bioface estimate`.
     """
     source = Path(path)
     maps = read_channels(source)
     absent = [name for name in CHANNELS if name not in maps]
     if absent:
         raise InputError(f"{source}: no channel {absent[0]}; make the file with bioface estimate")
-    return Estimate(maps, _landmarks(source.with_suffix(".json")))
+    return Estimate(maps, *_numbers(source.with_suffix(".json")))
 
 
-def _landmarks(record: Path) -> np.ndarray | None:
+def _numbers(record: Path) -> tuple[np.ndarray, SkinModel]:
+    """Landmarks and skin model of an estimate's JSON."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
+        landmarks = np.array(content["faces"][0]["landmarks"], np.float64)
+        if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all():
+            raise ValueError("landmarks")
+        skin = SkinModel.load(content["skin_model"])
+        constants = {name: float(value) for name, value in content["skin_constants"].items()}
+        return landmarks, skin.with_constants(**constants)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{record}: cannot be read; keep it beside the EXR") from error
-    except ValueError as error:
-        raise InputError(f"{record}: not valid JSON; estimate the photo again") from error
-    try:
-        faces = content.get("faces") or [content]
-        points = faces[0].get("landmarks")
-        if points is None:
-            return None
-        landmarks = np.array(points, np.float64)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{record}: not an estimate's JSON; estimate the photo again") from error
-    if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all():
-        raise InputError(f"{record}: landmarks must be 68 points, got shape {landmarks.shape}")
-    return landmarks
 
 
 def read_channels(path: str | Path) -> dict[str, np.ndarray]:

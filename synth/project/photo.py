@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.spectral.units import MELANIN_RANGE, to_unit
 from synth.project.camera import Fit
 from synth.project.raster import rasterise
 from synth.scene import HeadMesh
@@ -20,6 +21,9 @@ _BUFFER = 512
 """Longest side of the depth buffer over the head, in pixels."""
 _FEATHER = 0.02
 """Width of the soft border inside the skin mask, as a part of the head's size in the photo."""
+_HAIR_BAND, _HAIR_BLUR, _HAIR_EXCESS = 0.12, 0.015, 0.22
+"""Hair reaching over the mask's border: how far in it is looked for and how widely melanin is
+averaged (parts of the head's size), and the excess over the face's median, in u, that tells it."""
 
 
 class PhotoReader:
@@ -54,8 +58,8 @@ class PhotoReader:
         if len({maps[name].shape for name in (*MAPS, "mask")}) != 1:
             raise InputError("the estimate's maps differ in shape")
         self._fit, self._reduce = fit, reduce
-        valid = (maps["mask"] >= 0.5).astype(np.float64)
         extent = float(np.ptp(fit.points[triangles].reshape(-1, 2), axis=0).max())
+        valid = _without_hair((maps["mask"] >= 0.5).astype(np.float64), maps["melanin"], extent)
         soft = _blur(valid, max(round(_FEATHER * extent), 1))
         planes = [valid, *(valid * maps[name] for name in MAPS), np.clip(2 * soft - 1, 0, 1)]
         self._planes = _reduced(np.stack(planes, 2), reduce)
@@ -101,6 +105,21 @@ class PhotoReader:
         return np.where(weight[:, None] > 0, values, 0), weight
 
 
+def _without_hair(valid: np.ndarray, melanin: np.ndarray, extent: float) -> np.ndarray:
+    """`valid` (H, W) less what is far darker than the face near the mask's border.
+
+    Face outlines are drawn across fringes and beards, which a reader of skin takes for melanin.
+    Moles and freckles, being small or further in, stay.
+    """
+    if not valid.any():
+        return valid
+    mean = _blur(np.stack([valid, valid * melanin], 2), max(round(_HAIR_BLUR * extent), 1))
+    tone = to_unit(mean[..., 1] / np.maximum(mean[..., 0], 1e-6), MELANIN_RANGE)
+    inside = _blur(valid, max(round(_HAIR_BAND * extent), 1)) > 0.999
+    excess = tone - np.median(tone[valid > 0])
+    return valid * (inside | (excess < _HAIR_EXCESS))
+
+
 def _bilinear(planes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(H, W, C) at (N, 2) pixel positions; 0 outside the image."""
     height, width = planes.shape[:2]
@@ -129,9 +148,9 @@ def _reduced(planes: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _blur(image: np.ndarray, radius: int) -> np.ndarray:
-    """Box mean over (2 radius + 1)^2 pixels; what lies outside the image counts as 0."""
+    """Box mean of (H, W, ...) over (2 radius + 1)^2 pixels; outside the image counts as 0."""
     for axis in (0, 1):
-        pad = [(0, 0), (0, 0)]
+        pad = [(0, 0)] * image.ndim
         pad[axis] = (radius + 1, radius)
         total = np.cumsum(np.pad(image, pad), axis=axis)
         high = np.take(total, np.arange(2 * radius + 1, total.shape[axis]), axis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synth.scene import HeadMesh
+from synth.scene import REGIONS, SKIN_REGIONS, HeadMesh
 
 _CANDIDATES = 4_000_000
 """Pixel-triangle pairs looked at together: bounds the memory at a few hundred megabytes."""
@@ -89,25 +89,7 @@ def rasterise(
     return index.reshape(shape), barycentric.reshape(height, width, 3)
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3) of `vertices` (V, 3) under padded quads (F, 4)."""
-    corners, owner = triangulate(faces)
-    triangles = np.take_along_axis(faces[owner], corners, 1)
-    a, b, c = np.moveaxis(vertices[triangles], 1, 0)
-    cross = np.cross(b - a, c - a)
-    normals = np.stack(
-        [
-            np.bincount(triangles.ravel(), np.repeat(cross[:, axis], 3), len(vertices))
-            for axis in range(3)
-        ],
-        1,
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-
-
 def skin_faces(head: HeadMesh) -> np.ndarray:
     """(F,) bool: the faces of a head that are skin."""
-    from synth.scene import REGIONS, SKIN_REGIONS
-
     wanted = [i for i, name in enumerate(REGIONS) if name in SKIN_REGIONS]
     return np.isin(head.region, wanted)

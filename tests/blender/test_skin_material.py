@@ -149,7 +149,7 @@ def test_the_table_survives_saving_with_its_negative_values(bpy, tmp_path):
     image = next(node.image for node in group.nodes if node.type == "TEX_IMAGE")
     pixels = np.empty(4 * image.size[0] * image.size[1], np.float32)
     image.pixels.foreach_get(pixels)
-    table = skin_table()
+    table = skin_table(SkinModel.load())
     np.testing.assert_array_equal(pixels.reshape(*table.shape[:2], 4)[..., :3], table)
     assert table.min() < 0
     assert image.colorspace_settings.name == "Non-Color"
@@ -160,11 +160,14 @@ def test_one_group_per_skin_model(bpy):
 
     first, second = skin_material(bpy, "a"), skin_material(bpy, "b")
     assert skin_node(first).node_tree == skin_node(second).node_tree
-    other = skin_group(bpy, "alotaibi2019")
+    other = skin_group(bpy, SkinModel.load("alotaibi2019"))
     assert other != skin_group(bpy)
     assert other["bioface_version"] == VERSION
     assert other["bioface_skin_model"] == "alotaibi2019"
     assert other.name.startswith(GROUP)
+    bent = SkinModel.load()
+    bent = bent.with_constants(**{next(iter(bent.constants)): 0.5})
+    assert skin_group(bpy, bent) not in (other, skin_group(bpy))
     assert skin_node(None) is None
     assert skin_node(bpy.data.materials.new("plain")) is None
 

@@ -1,0 +1,113 @@
+"""`bioface-synth apply`: a photo's skin maps on a head in Blender, as read and with other gains."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from bioface.errors import BiofaceError, InputError
+
+PICTURES = ("before.png", "after.png")
+BLEND = "head.blend"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bioface-synth apply`."""
+    parser.description = (
+        "Fit a head to the face of an estimate, bring its melanin and haemoglobin onto the head's "
+        "texture, and render it with the material 'BioFace Skin': before.png as read, after.png "
+        "with the gains below. head.blend holds the edited head, maps.<tile>.exr the textures. "
+        "The pictures are denoised portraits in Blender's Standard view, not ground truth."
+    )
+    parser.add_argument(
+        "estimate", type=Path, help="RESULT.exr of bioface estimate, beside its JSON"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--heads",
+        default="procedural",
+        help="procedural, ict-facekit, or a path (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--melanin", type=float, default=1.5, help="gain of after.png (%(default)s)"
+    )
+    parser.add_argument(
+        "--haemoglobin", type=float, default=0.5, help="gain of after.png (%(default)s)"
+    )
+    parser.add_argument("--size", type=int, default=512, help="pixels a side (%(default)s)")
+    parser.add_argument("--texture", type=int, default=1024, help="texels a side (%(default)s)")
+    parser.add_argument("--samples", type=int, default=64, help="Cycles samples (%(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run `bioface-synth apply`; writes every result or none.
+
+    Raises
+    ------
+    BiofaceError
+        A value, the estimate or the head cannot be used, a result exists, the folder cannot be
+        written, or Blender is missing.
+    """
+    _check(options)
+    from bioface.atomic import replacing
+    from bioface.exr import write_exr
+    from synth.blender.compat import import_bpy
+    from synth.blender.quiet import quiet
+    from synth.heads import load_provider
+    from synth.project import fit_head, project_maps, read_estimate
+
+    estimate = read_estimate(options.estimate)
+    head = load_provider(options.heads).mean()
+    bpy = import_bpy()
+    from synth.blender.portrait import build_portrait, render_picture, save_blend, set_gains
+
+    print(f"fitting the head to {options.estimate}", flush=True)
+    fit = fit_head(head, estimate.landmarks, estimate.shape)
+    tiles = project_maps(head, fit, estimate.maps, options.texture)
+    names = [*PICTURES, BLEND, *(f"maps.{number}.exr" for number in tiles)]
+    with ExitStack() as files:
+        paths = {
+            name: files.enter_context(replacing(options.out / name, overwrite=options.overwrite))
+            for name in names
+        }
+        for number, tile in tiles.items():
+            planes = {**tile.maps, "seen": tile.seen}
+            write_exr(paths[f"maps.{number}.exr"], planes, full_precision=())
+        with quiet():
+            made = build_portrait(bpy, head, tiles, estimate.skin)
+        for name, gains in zip(
+            PICTURES, ((1.0, 1.0), (options.melanin, options.haemoglobin)), strict=True
+        ):
+            print(
+                f"rendering {name}: melanin x {gains[0]:g}, haemoglobin x {gains[1]:g}", flush=True
+            )
+            set_gains(made, *gains)
+            with quiet():
+                render_picture(bpy, paths[name], options.size, options.samples)
+        with quiet():
+            save_blend(bpy, paths[BLEND])
+    print(f"wrote {', '.join(names)} to {options.out}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name, low, high in (
+        ("melanin", 0, 10),
+        ("haemoglobin", 0, 10),
+        ("size", 16, 8192),
+        ("texture", 16, 8192),
+        ("samples", 1, 65536),
+    ):
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise InputError(f"--{name} {value:g}: must lie in {low}-{high}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BiofaceError(f"{options.out}: cannot be made ({error.strerror})") from error
+    for name in () if options.overwrite else (*PICTURES, BLEND):
+        if (options.out / name).exists():
+            raise BiofaceError(
+                f"{options.out / name}: exists already; pass --overwrite to replace it"
+            )
