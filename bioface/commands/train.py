@@ -1,0 +1,96 @@
+"""`bioface train`: pretrain an encoder on rendered faces, fine-tune it on photos."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from bioface.errors import MissingDependencyError
+
+_BUDGET = {"pretrain": 30.0, "finetune": 10.0}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the two stages and their arguments."""
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="pretrain|finetune")
+    pretrain = stages.add_parser(
+        "pretrain",
+        help="supervised, on a packed dataset",
+        description="Train an encoder on rendered faces; colour is drawn anew for every batch.",
+    )
+    pretrain.add_argument(
+        "--data", type=Path, required=True, metavar="PACK", help="file of bioface-synth pack"
+    )
+    pretrain.add_argument("--size", type=int, default=128, help="side of the crops (default 128)")
+    pretrain.add_argument("--skin", default="calibrated", help="skin model (default calibrated)")
+    pretrain.add_argument("--batch", type=int, default=16, help="photos a step (default 16)")
+    pretrain.add_argument("--learning-rate", type=float, default=2e-3, help="default 2e-3")
+    finetune = stages.add_parser(
+        "finetune",
+        help="self-supervised, on photos",
+        description="Move an encoder and the decoder's global constants towards real photos.",
+    )
+    finetune.add_argument(
+        "--photos", type=Path, nargs="*", default=[], metavar="PHOTO|DIR",
+        help="photos or folders of photos (default: scikit-image's portrait of an astronaut)",
+    )  # fmt: skip
+    finetune.add_argument("--weights", type=Path, help="to start from (default: the shipped ones)")
+    finetune.add_argument(
+        "--data", type=Path, metavar="PACK", help="rendered faces to replay against forgetting"
+    )
+    finetune.add_argument("--batch", type=int, default=8, help="photos a step (default 8)")
+    finetune.add_argument("--learning-rate", type=float, default=1e-4, help="default 1e-4")
+    for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
+        stage.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+        stage.add_argument("--steps", type=int, help="stop after so many steps")
+        stage.add_argument(
+            "--minutes", type=float,
+            help=f"stop after so many minutes (default {_BUDGET[name]:g} without --steps)",
+        )  # fmt: skip
+        stage.add_argument("--seed", type=int, default=0, help="default 0")
+        stage.add_argument("--threads", type=int, help="CPU threads (default: all, at most 8)")
+        stage.add_argument("--resume", action="store_true", help="continue an interrupted run")
+        stage.add_argument("--overwrite", action="store_true", help="replace an earlier run")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; prints where the weights are and what they reach."""
+    # Threads of libgomp spin while they wait by default, which triples the CPU time of a step on a
+    # machine that does anything else; the policy is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        import torch
+
+        from bioface.learn.finetune import FinetuneOptions, finetune
+        from bioface.learn.pretrain import PretrainOptions, pretrain
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"training needs {error.name}; run: pip install 'bioface[train]'"
+        ) from error
+    torch.set_num_threads(options.threads or min(len(os.sched_getaffinity(0)), 8))
+    if options.steps is None and options.minutes is None:
+        options.minutes = _BUDGET[options.stage]
+    if options.stage == "pretrain":
+        report = pretrain(_options(PretrainOptions, options))
+        full = report["full"]
+        print(
+            f"{report['steps']} steps; held-out RMSE in u: melanin {full['melanin']['rmse']:.3f}, "
+            f"haemoglobin {full['haemoglobin']['rmse']:.3f}"
+        )
+    else:
+        report = finetune(_options(FinetuneOptions, options))
+        before, after = (report["reconstruction_rmse"][key] for key in ("before", "after"))
+        print(
+            f"{report['steps']} steps on {len(report['photos'])} photos; "
+            f"reconstruction RMSE {before:.4f} -> {after:.4f}"
+        )
+    print(options.out / "weights.safetensors")
+    return 0
+
+
+def _options(kind: Any, options: argparse.Namespace) -> Any:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in vars(options).items() if name in names})
