@@ -3,62 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import selectors
-import subprocess
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bioface import SkinModel
-from bioface.errors import BiofaceError, InputError
+from bioface.errors import InputError
 from synth.blender.compat import require_bpy
 from synth.dataset.schema import DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter
 from synth.heads import load_provider
+from synth.processes import Job, run_jobs, run_jobs_on_cluster
 from synth.sample.config import SampleConfig
 
 SIZE_RANGE = (16, 4096)
-_ATTEMPTS = 2  # processes that may die on one sample before the run stops
-
-
-@dataclass(frozen=True)
-class Job:
-    """A batch for one render process; JSON-ready.
-
-    Attributes
-    ----------
-    partial
-        Absolute path of the folder that takes the finished files.
-    indices
-        Samples to render, in this order.
-    size, samples, seed, heads, sampling, skin_model
-        As in `generate`.
-    threads
-        Render threads; 0 uses all cores.
-    """
-
-    partial: str
-    indices: list[int]
-    size: int
-    samples: int
-    seed: int
-    heads: str
-    sampling: dict[str, Any]
-    skin_model: str
-    threads: int
 
 
 @dataclass(frozen=True)
 class Settings:
     """What to generate; see `configure` for the meaning of each.
 
-    `sampling` holds everything the samplers draw from.
+    `sampling` holds everything the samplers draw from; `scheduler` is None for this machine.
     """
 
     count: int
@@ -68,6 +36,7 @@ class Settings:
     samples: int = 64
     workers: int = 1
     batch: int = 16
+    scheduler: str | None = None
     skin_model: str = "calibrated"
     sampling: SampleConfig = field(default_factory=SampleConfig)
 
@@ -128,8 +97,13 @@ def generate(
         done = settings.count - len(missing)
         if progress:
             progress(done, settings.count)
-        for line in run_jobs(make_jobs(writer.partial, missing, settings), settings.workers):
-            publish(writer, line)
+        jobs = make_jobs(writer.partial, missing, settings)
+        if settings.scheduler:
+            reports = run_jobs_on_cluster(jobs, settings.scheduler)
+        else:
+            reports = run_jobs(jobs, settings.workers)
+        for report in reports:
+            publish(writer, report)
             done += 1
             if progress:
                 progress(done, settings.count)
@@ -139,8 +113,12 @@ def generate(
 
 
 def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job]:
-    """Batches of at most `settings.batch` samples, no fewer than workers while there are enough."""
+    """Batches of at most `settings.batch` samples, no fewer than workers while there are enough.
+
+    The workers share the cores; on a cluster each task has one, as Dask counts them.
+    """
     batch = min(settings.batch, -(-len(indices) // settings.workers) or 1)
+    threads = 1 if settings.scheduler else max(1, _cores() // settings.workers)
     return [
         Job(
             partial=str(partial.resolve()),
@@ -151,7 +129,7 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
             heads=_absolute(settings.heads),
             sampling=settings.sampling.to_dict(),
             skin_model=settings.skin_model,
-            threads=max(1, _cores() // settings.workers),
+            threads=threads,
         )
         for start in range(0, len(indices), batch)
     ]
@@ -163,117 +141,6 @@ def publish(writer: DatasetWriter, report: dict[str, Any]) -> None:
     seconds, error = line.pop("seconds"), line.pop("recomposition_error")
     writer.publish(line)
     writer.log(f"{sample_id(line['index'])}: {seconds:.2f} CPU s, recomposition error {error:.1e}")
-
-
-class RenderProcess:
-    """A running child; `pending` are the samples it has not reported."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.pending = deque(job.indices)
-        self._buffer = b""
-        self._log = Path(job.partial, f"render-{job.indices[0]:06d}.log")
-        read_end, write_end = os.pipe()
-        self.reports = read_end
-        with open(self._log, "wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "synth.blender.child"),
-                    *(str(write_end), str(os.getpid())),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write_end],
-            )
-        os.close(write_end)
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(asdict(job)).encode())
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once; its exit status says so below
-
-    def read(self) -> list[dict[str, Any]] | None:
-        """Reports that have arrived (waits for some), or None after the last.
-
-        Raises
-        ------
-        BiofaceError
-            The child reports an error.
-        """
-        data = os.read(self.reports, 65536)
-        if not data:
-            return None
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        reports = [json.loads(line) for line in lines]
-        for report in reports:
-            if "error" in report:
-                raise BiofaceError(f"sample {sample_id(self.pending[0])}: {report['error']}")
-            self.pending.remove(report["index"])
-        return reports
-
-    def last_words(self) -> str:
-        """The exit status and the last line that the child printed."""
-        status = self.process.wait()
-        text = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
-        return f"status {status}; {text.splitlines()[-1]}" if text else f"status {status}"
-
-    def close(self) -> None:
-        """Kill the child if it still runs, and forget it."""
-        self.process.kill()
-        self.process.wait()
-        os.close(self.reports)
-        self._log.unlink(missing_ok=True)
-
-
-def run_jobs(jobs: list[Job], workers: int) -> Iterator[dict[str, Any]]:
-    """Render on this machine, `workers` processes at a time; yields reports as they come.
-
-    A process that dies (out of memory, killed) is followed by a fresh one for what it left; when
-    a second one dies on the same sample, the run stops.
-
-    Raises
-    ------
-    BiofaceError
-        A render failed, or processes keep dying.
-    """
-    waiting = deque(jobs)
-    deaths: dict[int, int] = {}
-    running: set[RenderProcess] = set()
-    with selectors.DefaultSelector() as selector:
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    child = RenderProcess(waiting.popleft())
-                    running.add(child)
-                    selector.register(child.reports, selectors.EVENT_READ, child)
-                for key, _ in selector.select():
-                    child = key.data
-                    reports = child.read()
-                    if reports is not None:
-                        yield from reports
-                        continue
-                    if child.pending:
-                        waiting.appendleft(_after_death(child, deaths))
-                    selector.unregister(child.reports)
-                    running.remove(child)
-                    child.close()
-        finally:
-            for child in running:
-                child.close()
-
-
-def _after_death(child: RenderProcess, deaths: dict[int, int]) -> Job:
-    """The job for what a dead child left; BiofaceError when that is hopeless."""
-    first = child.pending[0]
-    deaths[first] = deaths.get(first, 0) + 1
-    if deaths[first] >= _ATTEMPTS:
-        raise BiofaceError(
-            f"sample {sample_id(first)}: the render process ended {deaths[first]} times without "
-            f"a result ({child.last_words()}); run the same command again to continue"
-        )
-    return Job(**{**asdict(child.job), "indices": list(child.pending)})
 
 
 def _cores() -> int:
@@ -313,13 +180,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=int, default=default.batch, help="samples a process renders (%(default)s)"
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler such as tcp://host:8786 whose workers share DIR (this machine)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """`bioface-synth generate`."""
     from tqdm import tqdm
 
-    names = ("count", "size", "seed", "heads", "samples", "workers", "batch")
+    names = ("count", "size", "seed", "heads", "samples", "workers", "batch", "scheduler")
     settings = Settings(**{name: getattr(options, name) for name in names})
     started = time.monotonic()
     with tqdm(total=settings.count, unit="image", desc="render", disable=None) as bar:

@@ -1,7 +1,7 @@
 """The process that renders one batch and exits, so that nothing of Blender accumulates.
 
 `python -m synth.blender.child FD PARENT` reads a job as JSON from standard input (see
-`synth.generate.Job`), leaves each sample in the job's `partial` folder and writes one JSON line a
+`synth.processes.Job`), leaves each sample in the job's `partial` folder and writes one JSON line a
 sample to the file descriptor FD: the manifest line with `seconds` (CPU) and
 `recomposition_error`, or `{"error": message}` before it ends with status 1.
 """

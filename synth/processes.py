@@ -1,0 +1,190 @@
+"""Run batches of samples in render processes, on this machine or on a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bioface.errors import BiofaceError, MissingDependencyError
+from synth.dataset.schema import sample_id
+
+CHILD = ("-m", "synth.blender.child")
+"""Arguments of Python that start a render process."""
+
+_ATTEMPTS = 2  # processes that may die on one sample before the run stops
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch for one render process; JSON-ready.
+
+    Attributes
+    ----------
+    partial
+        Absolute path of the folder that takes the finished files.
+    indices
+        Samples to render, in this order.
+    size, samples, seed, heads, sampling, skin_model
+        As in `synth.generate.Settings`.
+    threads
+        Render threads; 0 uses all cores.
+    """
+
+    partial: str
+    indices: list[int]
+    size: int
+    samples: int
+    seed: int
+    heads: str
+    sampling: dict[str, Any]
+    skin_model: str
+    threads: int
+
+
+class RenderProcess:
+    """A running child; `pending` are the samples it has not reported."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.pending = deque(job.indices)
+        self._buffer = b""
+        self._log = Path(job.partial, f"render-{job.indices[0]:06d}.log")
+        read_end, write_end = os.pipe()
+        self.reports = read_end
+        with open(self._log, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *CHILD, str(write_end), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write_end],
+            )
+        os.close(write_end)
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(asdict(job)).encode())
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once; its exit status says so below
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """Reports that have arrived (waits for some), or None after the last.
+
+        Raises
+        ------
+        BiofaceError
+            The child reports an error.
+        """
+        data = os.read(self.reports, 65536)
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        reports = [json.loads(line) for line in lines]
+        for report in reports:
+            if "error" in report:
+                raise BiofaceError(f"sample {sample_id(self.pending[0])}: {report['error']}")
+            self.pending.remove(report["index"])
+        return reports
+
+    def last_words(self) -> str:
+        """The exit status and the last line that the child printed."""
+        status = self.process.wait()
+        text = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
+        return f"status {status}; {text.splitlines()[-1]}" if text else f"status {status}"
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and forget it."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.reports)
+        self._log.unlink(missing_ok=True)
+
+
+def run_jobs(jobs: list[Job], workers: int) -> Iterator[dict[str, Any]]:
+    """Render on this machine, `workers` processes at a time; yields reports as they come.
+
+    A process that dies (out of memory, killed) is followed by a fresh one for what it left; when
+    a second one dies on the same sample, the run stops.
+
+    Raises
+    ------
+    BiofaceError
+        A render failed, or processes keep dying.
+    """
+    waiting = deque(jobs)
+    deaths: dict[int, int] = {}
+    running: set[RenderProcess] = set()
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    child = RenderProcess(waiting.popleft())
+                    running.add(child)
+                    selector.register(child.reports, selectors.EVENT_READ, child)
+                for key, _ in selector.select():
+                    child = key.data
+                    reports = child.read()
+                    if reports is not None:
+                        yield from reports
+                        continue
+                    if child.pending:
+                        waiting.appendleft(_after_death(child, deaths))
+                    selector.unregister(child.reports)
+                    running.remove(child)
+                    child.close()
+        finally:
+            for child in running:
+                child.close()
+
+
+def run_jobs_on_cluster(jobs: list[Job], address: str) -> Iterator[dict[str, Any]]:
+    """Render on a Dask cluster that shares the dataset's folder; yields reports batch by batch.
+
+    A task renders one batch in a child process; a lost worker costs only its batch, which Dask
+    gives to another.
+
+    Raises
+    ------
+    BiofaceError
+        A render failed, or the scheduler does not answer.
+    MissingDependencyError
+        `distributed` is not installed.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise MissingDependencyError(
+            "--scheduler needs Dask, run: pip install 'bioface[cluster]'"
+        ) from error
+    try:
+        client = Client(address)
+    except (OSError, ValueError) as error:
+        raise BiofaceError(f"--scheduler {address}: no Dask scheduler answers there") from error
+    with client:
+        for future in as_completed(client.map(render_batch, jobs, pure=False)):
+            yield from future.result()
+
+
+def render_batch(job: Job) -> list[dict[str, Any]]:
+    """Render one job in a child process; its reports, errors as in `run_jobs`."""
+    return list(run_jobs([job], 1))
+
+
+def _after_death(child: RenderProcess, deaths: dict[int, int]) -> Job:
+    """The job for what a dead child left; BiofaceError when that is hopeless."""
+    first = child.pending[0]
+    deaths[first] = deaths.get(first, 0) + 1
+    if deaths[first] >= _ATTEMPTS:
+        raise BiofaceError(
+            f"sample {sample_id(first)}: the render process ended {deaths[first]} times without "
+            f"a result ({child.last_words()}); run the same command again to continue"
+        )
+    return Job(**{**asdict(child.job), "indices": list(child.pending)})
