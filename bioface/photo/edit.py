@@ -156,7 +156,7 @@ def _edit_pixels(
     """New values (N, 3) of the pixels at `part` of one face."""
     names = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading")
     maps = {name: estimate.maps[name][part] for name in names}
-    before = np.asarray(decode(maps, face.spd, face.camera, skin=estimate.skin))
+    before = np.asarray(decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact"))
     spd, camera, brightness = (
         (face.spd, face.camera, 1.0) if light is None else relit(face, light, rebalance=rebalance)
     )
@@ -166,7 +166,7 @@ def _edit_pixels(
         "diffuse_shading": maps["diffuse_shading"] * brightness,
         "specular_shading": maps["specular_shading"] * (factors["specular"] * brightness),
     }
-    after = np.asarray(decode(changed, spd, camera, skin=estimate.skin))
+    after = np.asarray(decode(changed, spd, camera, skin=estimate.skin, path="exact"))
     mask = estimate.maps["mask"][part][:, None]
     tone = face.tone.astype(np.float32)
     linear = np.asarray(remove_tone(srgb, tone))

@@ -38,9 +38,14 @@ def montage(srgb: np.ndarray, estimate: Estimate) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     rows, columns = _shown(estimate)
-    photo = srgb[rows, columns]
-    maps = {name: plane[rows, columns] for name, plane in estimate.maps.items()}
-    mask = maps["mask"]
+    photo = _shrunk(srgb[rows, columns])
+    inside = (estimate.maps["mask"][rows, columns] > 0).astype(np.float32)
+    share = np.maximum(_shrunk(inside), 1e-6)
+    maps = {}
+    for name, plane in estimate.maps.items():
+        small = _shrunk(plane[rows, columns])
+        maps[name] = small / (share if small.ndim == 2 else share[..., None])
+    mask = maps["mask"] * share
     explained = _explained(maps["reconstruction"], estimate)
     residual = 0.5 + 4 * (explained - photo)
     panels = [
@@ -75,6 +80,17 @@ def _shown(estimate: Estimate) -> tuple[slice, slice]:
         slice(max(int(top - margin), 0), min(int(bottom + margin) + 1, height)),
         slice(max(int(left - margin), 0), min(int(right + margin) + 1, width)),
     )
+
+
+def _shrunk(plane: np.ndarray) -> np.ndarray:
+    """The plane no larger than a panel, averaged over area; small ones stay as they are."""
+    import cv2
+
+    scale = PANEL / max(plane.shape[:2])
+    if scale >= 1:
+        return plane
+    size = (max(round(plane.shape[1] * scale), 1), max(round(plane.shape[0] * scale), 1))
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
 def _explained(reconstruction: np.ndarray, estimate: Estimate) -> np.ndarray:

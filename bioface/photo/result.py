@@ -20,7 +20,7 @@ from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
 from bioface.spectral.camera import METHODS, Method
 from bioface.spectral.formation import Camera
-from bioface.spectral.illuminant import NAMES, cct
+from bioface.spectral.illuminant import NAMES, Illuminant, cct
 from bioface.spectral.skin import SkinModel
 
 SCALARS = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading", "mask")
@@ -70,6 +70,12 @@ class FaceEstimate:
     gains: np.ndarray
     tone: np.ndarray
     method: Method = "pseudo_inverse"
+
+    @property
+    def illuminant(self) -> Illuminant:
+        """The light: weights, daylight temperature, and with them CCT and spectrum."""
+        weights = np.array([self.illuminant_weights[name] for name in NAMES])
+        return Illuminant(weights, np.asarray(self.daylight_kelvin))
 
     @property
     def camera(self) -> Camera:
@@ -161,6 +167,16 @@ class Estimate:
     weights_sha256: str
     photo: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
+
+    @property
+    def illuminant(self) -> Illuminant:
+        """The light on the largest face."""
+        return self.faces[0].illuminant
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of the largest face."""
+        return self.faces[0].camera
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -72,7 +72,7 @@ def by_hand() -> tuple[np.ndarray, Estimate]:
         "specular_shading": rng.uniform(0.0, 0.1, shape),
     }
     maps = {name: (plane * (mask > 0)).astype(np.float32) for name, plane in maps.items()}
-    explained = decode(maps, spd, face.camera, skin=skin) * (mask > 0)[..., None]
+    explained = decode(maps, spd, face.camera, skin=skin, path="exact") * (mask > 0)[..., None]
     maps |= {
         "mask": mask,
         "albedo": explained.astype(np.float32),

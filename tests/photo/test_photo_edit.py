@@ -49,7 +49,9 @@ def test_an_explained_picture_becomes_the_decoders(explained):
     maps["melanin"] = maps["melanin"] * 1.5
     maps["haemoglobin"] = maps["haemoglobin"] * 0.5
     maps["specular_shading"] = maps["specular_shading"] * 0
-    expected = apply_tone(decode(maps, face.spd, face.camera, skin=estimate.skin), face.tone)
+    expected = apply_tone(
+        decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact"), face.tone
+    )
     sure = (estimate.maps["mask"] == 1) & (photo.max(axis=2) < 0.99)
     assert np.abs(edited - expected)[sure].max() < 2e-3
 
@@ -105,8 +107,8 @@ def test_each_face_has_its_own_camera(by_hand):
     both = edit(photo, replace(estimate, faces=(left, right)), melanin=2)
     one = edit(photo, estimate, melanin=2)
     other = edit(photo, replace(estimate, faces=(right,)), melanin=2)
-    assert np.array_equal(both[:, :30], one[:, :30])
-    assert np.array_equal(both[:, 30:], other[:, 30:])
+    assert np.allclose(both[:, :30], one[:, :30], atol=1e-6)
+    assert np.allclose(both[:, 30:], other[:, 30:], atol=1e-6)
 
 
 @pytest.mark.parametrize(

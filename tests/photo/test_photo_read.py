@@ -40,7 +40,7 @@ def test_maps_lie_on_the_photos_grid(read, portrait):
 
 def test_reconstruction_is_the_decoder_of_the_maps(read):
     face = read.faces[0]
-    expected = decode(read.maps, face.spd, face.camera, skin=read.skin)
+    expected = decode(read.maps, face.spd, face.camera, skin=read.skin, path="exact")
     skin = read.maps["mask"] > 0
     assert np.abs(read.maps["reconstruction"] - expected)[skin].max() < 1e-3
 
