@@ -63,7 +63,7 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
     if str(name_or_path) == "procedural":
         from synth.heads.procedural import ProceduralHeads
 
-        return ProceduralHeads()
+        return ProceduralHeads.create()
     if str(name_or_path) == "ict-facekit":
         from synth.heads.ict_facekit import IctFaceKit
         from synth.heads.install import installed_file
@@ -84,14 +84,4 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
     raise InputError(f"{path}: heads are read from .npz (ICT-FaceKit) or .obj files")
 
 
-def padded(values: np.ndarray, count: int, what: str) -> np.ndarray:
-    """Coefficients (<= count,) as float32 (count,), zeros at the end; InputError as in `deform`."""
-    values = np.asarray(values, np.float32).ravel()
-    if len(values) > count:
-        raise InputError(f"{len(values)} {what} coefficients given; this head has {count}")
-    if not np.isfinite(values).all():
-        raise InputError(f"{what} coefficients must be finite numbers")
-    return np.concatenate([values, np.zeros(count - len(values), np.float32)])
-
-
-__all__ = ["NAMES", "HeadMesh", "HeadProvider", "load_provider", "padded"]
+__all__ = ["NAMES", "HeadMesh", "HeadProvider", "load_provider"]

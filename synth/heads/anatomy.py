@@ -89,7 +89,7 @@ class Anatomy:
         """(...,) cm inside the vermilion border seen from the front (negative outside)."""
         outline = _smooth_closed(self.landmarks[48:60, :2], corners=(0, 6))
         depth = self.landmarks[[48, 54], 2].mean() - 1.2 * self.unit
-        inside = _signed_inside(points[..., :2], outline) / self.unit
+        inside = signed_inside(points[..., :2], outline) / self.unit
         return np.where(points[..., 2] > depth, inside, -9.0)
 
     def inside_eye(self, points: np.ndarray, left: bool) -> np.ndarray:
@@ -97,7 +97,7 @@ class Anatomy:
         first = 42 if left else 36
         outline = _smooth_closed(self.landmarks[first : first + 6, :2], corners=(0, 3))
         front = points[..., 2] > self.landmarks[first : first + 6, 2].min() - 1.5 * self.unit
-        inside = _signed_inside(points[..., :2], outline) / self.unit
+        inside = signed_inside(points[..., :2], outline) / self.unit
         return np.where(front, inside, -9.0)
 
 
@@ -154,13 +154,22 @@ def vertex_regions(head: HeadMesh) -> np.ndarray:
 
 def polyline_distance(points: np.ndarray, line: np.ndarray) -> np.ndarray:
     """(...,) distance from points (..., D) to the polyline (K, D)."""
+    return np.linalg.norm(points - nearest_on_polyline(points, line), axis=-1)
+
+
+def nearest_on_polyline(points: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """(..., D) the points of the polyline (K, D) nearest to points (..., D)."""
     best = np.full(points.shape[:-1], np.inf)
+    nearest = np.zeros(points.shape)
     for start, end in itertools.pairwise(line):
         along = end - start
         t = np.clip((points - start) @ along / max(float(along @ along), 1e-12), 0.0, 1.0)
-        gap = points - start - t[..., None] * along
-        best = np.minimum(best, np.einsum("...i,...i->...", gap, gap))
-    return np.sqrt(best)
+        here = start + t[..., None] * along
+        gap = ((points - here) ** 2).sum(-1)
+        closer = gap < best
+        best = np.where(closer, gap, best)
+        nearest[closer] = here[closer]
+    return nearest
 
 
 def _smooth_closed(corner: np.ndarray, corners: tuple[int, ...], steps: int = 4) -> np.ndarray:
@@ -186,7 +195,7 @@ def _smooth_closed(corner: np.ndarray, corners: tuple[int, ...], steps: int = 4)
     return np.array(out)
 
 
-def _signed_inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+def signed_inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
     """Distance to a closed outline (K, 2), positive inside."""
     closed = np.concatenate([outline, outline[:1]])
     distance = polyline_distance(points, closed)

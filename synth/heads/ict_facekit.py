@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bioface.errors import InputError
-from synth.heads import padded
 from synth.heads.anatomy import Anatomy, face_centres, label_skin
+from synth.heads.linear import LinearHeads, draw_expression
 from synth.scene import REGIONS, HeadMesh
 
 ARRAYS = ("mean", "identity", "expr", "faces", "uvidx", "vt", "face_mat")
@@ -47,8 +47,6 @@ _LANDMARKS = np.array(
     np.int32,
 )
 
-# Standard deviations and share of samples in which an expression is drawn from each family.
-_IDENTITY_LIMIT = 2.0
 _NEUTRAL_SHARE = 0.35
 _FAMILIES = (
     (0.30, 0.7, ("mouthSmile_L", "mouthSmile_R", "cheekSquint_L", "cheekSquint_R")),
@@ -68,19 +66,10 @@ _FAMILIES = (
 
 
 @dataclass(frozen=True)
-class IctFaceKit:
-    """The heads of one ICT-FaceKit file; see `HeadProvider`."""
+class IctFaceKit(LinearHeads):
+    """The heads of one ICT-FaceKit file; see `HeadProvider` and `LinearHeads`."""
 
-    asset_hash: str
     expression_names: tuple[str, ...]
-    _mean: np.ndarray
-    _identity: np.ndarray
-    _expression: np.ndarray
-    _faces: np.ndarray
-    _uv: np.ndarray
-    _region: np.ndarray
-    _landmarks: np.ndarray
-    name: str = "ict-facekit"
 
     @classmethod
     def load(cls, path: str | Path) -> IctFaceKit:
@@ -116,53 +105,23 @@ class IctFaceKit:
         position = np.full(len(mean) + 1, -1)
         position[used] = np.arange(len(used))
         return cls(
+            name="ict-facekit",
             asset_hash=array_hash(arrays),
+            mean_vertices=mean[used],
+            identity_modes=np.ascontiguousarray(identity[:, used]).reshape(len(identity), -1),
+            expression_modes=np.ascontiguousarray(expression[:, used]).reshape(len(expression), -1),
+            faces=position[faces].astype(np.int32),
+            uv=uv,
+            region=region,
+            landmarks=position[_LANDMARKS].astype(np.int32),
             expression_names=tuple(str(name) for name in arrays["expr_names"]),
-            _mean=mean[used],
-            _identity=np.ascontiguousarray(identity[:, used]).reshape(len(identity), -1),
-            _expression=np.ascontiguousarray(expression[:, used]).reshape(len(expression), -1),
-            _faces=position[faces].astype(np.int32),
-            _uv=uv,
-            _region=region,
-            _landmarks=position[_LANDMARKS].astype(np.int32),
         )
-
-    def mean(self) -> HeadMesh:
-        """The neutral mean head."""
-        return self.deform(np.zeros(0), np.zeros(0))
 
     def sample(self, rng: np.random.Generator) -> HeadMesh:
         """Identity N(0, 1) cut at two deviations; a sparse expression of a few families."""
-        identity = np.clip(rng.standard_normal(len(self._identity)), -_IDENTITY_LIMIT, None)
-        identity = np.minimum(identity, _IDENTITY_LIMIT)
-        return self.deform(identity, self._draw_expression(rng))
-
-    def deform(self, identity: np.ndarray, expression: np.ndarray) -> HeadMesh:
-        """The head with these coefficients: identity in deviations, expression in 0-1."""
-        identity = padded(identity, len(self._identity), "identity")
-        expression = padded(expression, len(self._expression), "expression")
-        offset = identity @ self._identity + expression @ self._expression
-        return HeadMesh(
-            vertices=self._mean + offset.reshape(self._mean.shape),
-            canonical=self._mean,
-            faces=self._faces,
-            uv=self._uv,
-            region=self._region,
-            landmarks=self._landmarks,
-            identity=identity,
-            expression=expression,
-        )
-
-    def _draw_expression(self, rng: np.random.Generator) -> np.ndarray:
-        weights = np.zeros(len(self.expression_names), np.float32)
-        neutral = rng.random() < _NEUTRAL_SHARE
-        for share, largest, names in _FAMILIES:
-            on, strength = rng.random() < share, largest * rng.random()
-            uneven = rng.uniform(0.8, 1.0, len(names))
-            if on and not neutral:
-                for name, factor in zip(names, uneven, strict=True):
-                    weights[self.expression_names.index(name)] = strength * factor
-        return weights
+        identity = self.draw_identity(rng)
+        expression = draw_expression(rng, self.expression_names, _FAMILIES, _NEUTRAL_SHARE)
+        return self.deform(identity, expression)
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
