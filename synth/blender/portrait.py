@@ -18,11 +18,11 @@ from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit
-from synth.blender.images import data_image
+from synth.blender.images import tiled_image
 from synth.blender.scene import add_head, area_light_power
 from synth.blender.skin_material import skin_material, skin_node
 from synth.heads.anatomy import Anatomy, vertex_regions
-from synth.project import Tile
+from synth.project import MAPS, Tile
 from synth.project.raster import skin_faces
 from synth.sample.config import SampleConfig
 from synth.sample.face import grow_shell
@@ -37,8 +37,8 @@ _SEED = 19
 """Hair and eyes are the same in every portrait."""
 _FOCAL_MM, _TURN = 85.0, 14.0
 _LIGHTS = (
-    (38.0, 32.0, 110.0, 60.0, 2.3),
-    (-50.0, 8.0, 130.0, 120.0, 0.55),
+    (38.0, 32.0, 110.0, 60.0, 1.95),
+    (-50.0, 8.0, 130.0, 120.0, 0.5),
     (-150.0, 30.0, 120.0, 60.0, 1.4),
 )
 """Key, fill and rim: azimuth and elevation in degrees, distance and size in cm, irradiance."""
@@ -74,19 +74,15 @@ def build_portrait(
     made.rotation_euler.x = np.pi / 2
     made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
     _paint(made.data, dress)
-    place = np.floor(head.uv[:, :3].mean(1)).astype(int)
-    number = np.where(skin_faces(head), 1001 + place[:, 0] + 10 * place[:, 1], 0)
-    slot = np.zeros(len(number), np.int32)
+    images = {
+        name: tiled_image(bpy, name, {number: tile.maps[name] for number, tile in tiles.items()})
+        for name in MAPS
+    }
+    material = skin_material(bpy, "Skin", images, model=skin)
+    _add_hair_and_pores(material)
+    made.data.materials.append(material)
     made.data.materials.append(_parts_material(bpy))
-    for index, (tile, content) in enumerate(sorted(tiles.items()), 1):
-        images = {
-            name: data_image(bpy, f"{name}.{tile}", values) for name, values in content.maps.items()
-        }
-        material = skin_material(bpy, f"Skin {tile}", images, model=skin)
-        _add_hair_and_pores(material)
-        made.data.materials.append(material)
-        slot[number == tile] = index
-    made.data.polygons.foreach_set("material_index", slot)
+    made.data.polygons.foreach_set("material_index", (~skin_faces(head)).astype(np.int32))
     _add_camera(bpy, scene, head)
     _add_lights(bpy, scene, head)
     return made

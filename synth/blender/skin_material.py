@@ -88,8 +88,7 @@ def skin_material(
     ----------
     maps
         `melanin` and `haemoglobin` images (`bpy.types.Image`, Non-Color), read through the active
-        UV map; coordinates beyond [0, 1) wrap, so any UDIM tile's image may be given. None leaves
-        the sockets to be set by hand.
+        UV map. None leaves the sockets to be set by hand.
     """
     material = bpy.data.materials.new(name)
     material.use_nodes = True
@@ -102,14 +101,25 @@ def skin_material(
     output = tree.nodes.new("ShaderNodeOutputMaterial")
     output.location = (320, 0)
     tree.links.new(skin.outputs["Shader"], output.inputs["Surface"])
-    for row, (channel, image) in enumerate(sorted((maps or {}).items(), reverse=True)):
-        texture = tree.nodes.new("ShaderNodeTexImage")
-        texture.name = texture.label = channel.capitalize()
-        texture.image = image
-        texture.extension = "REPEAT"
-        texture.location = (-360, -300 * row + 100)
-        tree.links.new(texture.outputs["Color"], skin.inputs[channel.capitalize()])
+    attach_maps(material, maps or {})
     return material
+
+
+def attach_maps(material: Any, maps: Mapping[str, Any]) -> None:
+    """Connect `melanin` and `haemoglobin` images to a material's "BioFace Skin" node.
+
+    Image nodes that are connected already take the new image; everything else stays as it is.
+    """
+    tree, skin = material.node_tree, skin_node(material)
+    for row, (channel, image) in enumerate(sorted(maps.items(), reverse=True)):
+        socket = skin.inputs[channel.capitalize()]
+        source = socket.links[0].from_node if socket.links else None
+        if source is None or source.type != "TEX_IMAGE":
+            source = tree.nodes.new("ShaderNodeTexImage")
+            source.name = source.label = channel.capitalize()
+            source.location = (skin.location.x - 360, skin.location.y - 300 * row + 100)
+            tree.links.new(source.outputs["Color"], socket)
+        source.image = image
 
 
 def skin_node(material: Any) -> Any:

@@ -66,8 +66,8 @@ def _numbers(record: Path) -> tuple[np.ndarray, SkinModel]:
         skin = SkinModel.load(content["skin_model"])
         constants = {name: float(value) for name, value in content["skin_constants"].items()}
         return landmarks, skin.with_constants(**constants)
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{record}: {error}; estimate the photo again") from error
     except OSError as error:
         raise InputError(f"{record}: cannot be read; keep it beside the EXR") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
