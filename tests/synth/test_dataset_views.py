@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from made_datasets import SIZE, channels, info, record, stage
+
+from bioface.errors import InputError
+from bioface.packed import read_packed
+from bioface.spectral.colour import reflectance_to_linear_srgb
+from bioface.spectral.grid import bernstein_basis
+from bioface.spectral.skin import SkinModel
+from synth import cli
+from synth.dataset.inspect import contact_sheet, photograph, statistics, tone_map
+from synth.dataset.pack import pack
+from synth.dataset.read import Dataset
+from synth.dataset.schema import PACKED_CHANNELS
+from synth.dataset.write import DatasetWriter
+
+COUNT = 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with DatasetWriter(tmp_path / "set", info()) as writer:
+        for index in range(COUNT):
+            writer.publish(stage(writer.partial, index))
+    return tmp_path / "set"
+
+
+def test_pack_holds_the_same_numbers(folder, tmp_path):
+    assert pack(folder, tmp_path / "set.pack") == COUNT
+    packed = read_packed(tmp_path / "set.pack")
+    assert packed.channels == PACKED_CHANNELS
+    assert packed.images.shape == (COUNT, len(PACKED_CHANNELS), SIZE, SIZE)
+    for index in range(COUNT):
+        planes = channels(index)
+        expected = np.stack([planes[name] for name in PACKED_CHANNELS]).astype(np.float16)
+        np.testing.assert_array_equal(packed.images[index], expected)
+    assert packed.header["samples"] == [record(index) for index in range(COUNT)]
+    assert packed.header["dataset"]["hash"] == info().hash
+
+
+def test_pack_of_a_damaged_sample_leaves_no_file(folder, tmp_path):
+    (folder / "samples" / "000001.exr").write_bytes(b"not an image")
+    with pytest.raises(InputError, match=r"000001\.exr: not a readable EXR"):
+        pack(folder, tmp_path / "set.pack")
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_photograph_shows_the_skin_near_its_albedo():
+    planes = channels(1)
+    linear = photograph(planes)
+    light = sum(planes[f"diffuse_shading.{g}"] for g in ("key", "fill", "environment"))[8, 8]
+    albedo = reflectance_to_linear_srgb(SkinModel.load().reflectance(0.07, 0.02))
+    # a real camera is not the standard observer: near, not equal
+    np.testing.assert_allclose(linear[8, 8], light * albedo, rtol=0.35, atol=0.02)
+    np.testing.assert_allclose(linear[0, 0], 0.18)
+
+
+def test_photograph_shows_a_white_part_white():
+    planes = channels(0)
+    planes["mask"][:] = 0
+    for k in range(len(bernstein_basis())):
+        planes[f"reflectance.{k}"][:] = 1
+    planes["specular_shading.key"][:] = 0.05 * planes["coverage"]
+    light = sum(planes[f"diffuse_shading.{g}"] for g in ("key", "fill", "environment"))[8, 8]
+    np.testing.assert_allclose(photograph(planes)[8, 8], light + 0.05, rtol=1e-3)
+
+
+def test_tone_map_is_exact_in_the_middle_and_never_clips_early():
+    linear = np.array([0.0, 0.18, 0.6, 2.0, 50.0])
+    encoded = tone_map(linear)
+    assert encoded[0] == 0
+    assert encoded[1] == 118
+    assert (np.diff(encoded.astype(int)) > 0).all()
+
+
+def test_contact_sheet_fills_rows_with_white(folder):
+    sheet = contact_sheet(Dataset(folder), columns=2)
+    assert sheet.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert (sheet[SIZE:, SIZE:] == 255).all()
+    assert contact_sheet(Dataset(folder), limit=1).shape == (SIZE, SIZE, 3)
+
+
+def test_statistics_count_every_sample(folder):
+    found = statistics(Dataset(folder))
+    assert sum(found.tones.values()) == COUNT
+    assert found.yaws == {"-15..+15": 1, "+15..+45": 2}
+    assert found.setups == {"studio": COUNT}
+    assert found.skin_share == pytest.approx(0.25)
+    assert found.channels["haemoglobin"][1] == pytest.approx(0.02, rel=1e-3)
+
+
+def test_inspect_command_writes_the_sheet_and_prints(folder, capsys):
+    assert cli.main(["inspect", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "3 samples of 16 px" in text
+    assert "skin tone (ITA)" in text
+    assert (folder / "contact_sheet.png").stat().st_size > 0
+
+
+def test_pack_command_prints_what_it_wrote(folder, tmp_path, capsys):
+    assert cli.main(["pack", str(folder), str(tmp_path / "a.pack")]) == 0
+    assert "a.pack: 3 samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["inspect", "{}"], ["pack", "{}", "{}/x.pack"]])
+def test_commands_say_in_one_line_what_is_no_dataset(tmp_path, capsys, command):
+    assert cli.main([part.format(tmp_path) for part in command]) == 1
+    error = capsys.readouterr().err
+    assert "not a dataset" in error
+    assert error.count("\n") == 1

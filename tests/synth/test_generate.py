@@ -1,0 +1,188 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+from made_datasets import content, stage
+
+from bioface.errors import BiofaceError, InputError, MissingDependencyError
+from synth import cli, generate, processes
+from synth.dataset.read import Dataset
+from synth.generate import Settings, make_jobs
+
+HEADS = SimpleNamespace(name="procedural", asset_hash="0" * 64)
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Replaces Blender by made samples; lists the rendered indices."""
+    done = []
+
+    def run_jobs(jobs, workers):
+        for job in jobs:
+            for index in job.indices:
+                done.append(index)
+                yield stage(job.partial, index)
+
+    monkeypatch.setattr(generate, "run_jobs", run_jobs)
+    monkeypatch.setattr(generate, "require_bpy", lambda: "4.5.15")
+    monkeypatch.setattr(generate, "load_provider", lambda name: HEADS)
+    return done
+
+
+def test_a_run_interrupted_anywhere_continues_to_the_same_bytes(rendered, tmp_path):
+    settings = Settings(count=5, size=16)
+    generate.generate(tmp_path / "whole", settings)
+
+    class KilledError(Exception):
+        pass
+
+    for stop in (1, 3, 4):
+
+        def kill(done, wanted, stop=stop):
+            if done == stop:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            generate.generate(tmp_path / "set", settings, progress=kill)
+    rendered.clear()
+    assert generate.generate(tmp_path / "set", settings) == 1
+    assert rendered == [4]
+    assert content(tmp_path / "set") == content(tmp_path / "whole")
+
+
+def test_a_larger_count_extends_and_a_smaller_one_changes_nothing(rendered, tmp_path):
+    seen = []
+    generate.generate(tmp_path, Settings(count=2, size=16))
+    progress = lambda done, wanted: seen.append((done, wanted))  # noqa: E731
+    assert generate.generate(tmp_path, Settings(count=4, size=16), progress=progress) == 2
+    assert seen == [(2, 4), (3, 4), (4, 4)]
+    assert generate.generate(tmp_path, Settings(count=1, size=16)) == 0
+    assert Dataset(tmp_path).indices == [0, 1, 2, 3]
+    assert "000003: 1.50 CPU s, recomposition error 3.0e-07" in (tmp_path / "run.log").read_text()
+
+
+def test_batches_cover_all_samples_and_all_workers(tmp_path):
+    jobs = make_jobs(tmp_path, list(range(40)), Settings(count=40))
+    assert [len(job.indices) for job in jobs] == [16, 16, 8]
+    jobs = make_jobs(tmp_path, list(range(9)), Settings(count=40, workers=2))
+    assert [job.indices for job in jobs] == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
+    assert make_jobs(tmp_path, [], Settings(count=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--count", "0"], "--count 0: must be at least 1"),
+        (["--count", "2", "--size", "4"], "--size 4: must be at least 16"),
+        (["--count", "2", "--size", "99999"], "--size 99999: must be at most 4096"),
+        (["--count", "2", "--workers", "0"], "--workers 0: must be at least 1"),
+        (["--count", "2", "--heads", "no-such-head"], "no-such-head"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_nothing_is_written(tmp_path, capsys, arguments, complaint):
+    out = tmp_path / "set"
+    assert cli.main(["generate", "--out", str(out), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_missing_blender_is_said_before_anything_is_written(
+    rendered, tmp_path, capsys, monkeypatch
+):
+    def missing():
+        raise MissingDependencyError("bpy needs Python 3.11 and this is 3.13, run: ...")
+
+    monkeypatch.setattr(generate, "require_bpy", missing)
+    assert cli.main(["generate", "--out", str(tmp_path / "set"), "--count", "1"]) == 1
+    assert "bpy needs Python 3.11" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
+def test_generate_command_says_what_it_did(rendered, tmp_path, capsys):
+    command = ["generate", "--out", str(tmp_path), "--count", "3", "--size", "16"]
+    assert cli.main(command) == 0
+    captured = capsys.readouterr()
+    assert "3 samples, 3 of them new" in captured.out
+    assert captured.err == ""  # no progress bar without a terminal
+    assert cli.main(command) == 0
+    assert "3 samples, 0 of them new" in capsys.readouterr().out
+
+
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from made_datasets import stage
+job = json.load(sys.stdin)
+with os.fdopen(int(sys.argv[1]), "w") as reports:
+    for index in job["indices"]:
+        {misbehave}
+        print(json.dumps(stage(job["partial"], index)), file=reports, flush=True)
+"""
+
+
+@pytest.fixture
+def children(tmp_path, monkeypatch, request):
+    """Lets render processes run a short script that misbehaves before sample 2."""
+
+    def behave(misbehave):
+        script = tmp_path / "child.py"
+        tests = str(request.path.parent)
+        script.write_text(CHILD.format(tests=tests, misbehave=misbehave))
+        monkeypatch.setattr(processes, "CHILD", (str(script),))
+
+    return behave
+
+
+def run(tmp_path, *, workers=2):
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    jobs = make_jobs(partial, list(range(5)), Settings(count=5, size=16, batch=3))
+    return [report["index"] for report in processes.run_jobs(jobs, workers)], partial
+
+
+def test_every_batch_has_its_process(children, tmp_path):
+    children("pass")
+    indices, partial = run(tmp_path)
+    assert sorted(indices) == [0, 1, 2, 3, 4]
+    assert {path.suffix for path in partial.iterdir()} == {".exr", ".json"}
+
+
+def test_a_process_that_dies_once_is_replaced(children, tmp_path):
+    children(
+        "flag = Path(job['partial'], 'died')\n"
+        "        if index == 2 and not flag.exists():\n"
+        "            flag.touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert sorted(run(tmp_path)[0]) == [0, 1, 2, 3, 4]
+
+
+def test_a_process_that_keeps_dying_stops_the_run(children, tmp_path):
+    children("if index == 2: sys.exit('Segmentation fault in a kernel')")
+    with pytest.raises(
+        BiofaceError, match=r"sample 000002: .* ended 2 times .*Segmentation fault in a kernel"
+    ):
+        run(tmp_path, workers=1)
+
+
+def test_an_error_of_a_process_names_the_sample(children, tmp_path):
+    children(
+        "if index == 2:\n"
+        "            print(json.dumps({'error': 'the head is not in view'}), file=reports)\n"
+        "            sys.exit(1)"
+    )
+    with pytest.raises(BiofaceError, match="sample 000002: the head is not in view"):
+        run(tmp_path, workers=1)
+
+
+def test_no_dask_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'bioface\[cluster\]'"):
+        list(processes.run_jobs_on_cluster([], "tcp://127.0.0.1:1"))
+
+
+def test_settings_are_checked():
+    with pytest.raises(InputError, match="--samples 0"):
+        Settings(count=1, samples=0)
