@@ -12,7 +12,7 @@ from bioface.spectral.formation import Camera, decode
 from bioface.spectral.illuminant import Illuminant, illuminant, mix
 from bioface.spectral.skin import SkinModel
 
-PATHS = ("exact",)
+PATHS = ("fast", "exact")
 
 
 class White:
