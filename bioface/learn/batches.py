@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset
 
 from bioface.errors import InputError
 from bioface.learn.relight import Relighter, Targets
+from bioface.packed import PackedDataset
 
 
 def split(names: list[str], held_out: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -28,6 +29,11 @@ def split(names: list[str], held_out: float = 0.1) -> tuple[np.ndarray, np.ndarr
     if out.all():
         out[share.argmax()] = False
     return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def split_samples(packed: PackedDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of a packed file to train on and held out, by the hash of their number."""
+    return split([f"{index:06d}" for index in range(len(packed))])
 
 
 class RelitBatches(IterableDataset):

@@ -5,6 +5,7 @@ Everything is zero at the start and then means no correction at all: pretraining
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,16 +37,19 @@ class DecoderConfig:
         Coefficients of the camera model.
     method
         How raw becomes XYZ: `pseudo_inverse` or `fitted`.
+    constants
+        Names of the skin constants that may move; all that have bounds when None.
     """
 
     skin: str = "calibrated"
     components: int = 6
     method: Method = "pseudo_inverse"
+    constants: tuple[str, ...] | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DecoderConfig:
-        """The inverse of `dataclasses.asdict`."""
-        return cls(**values)
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(**{**values, "constants": tuple(values["constants"])})
 
 
 class Decoder(nn.Module):
@@ -62,8 +66,11 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DecoderConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or DecoderConfig()
-        self.constants = tuple(sorted(self._skin.bounds))
+        config = config or DecoderConfig()
+        if config.constants is None:
+            bounds = SkinModel.load(config.skin).bounds
+            config = dataclasses.replace(config, constants=tuple(sorted(bounds)))
+        self.config = config
         self.skin_offsets = nn.Parameter(torch.zeros(len(self.constants)))
         self.camera_offsets = nn.Parameter(torch.zeros(3, _SMOOTH))
         self.tone_offset = nn.Parameter(torch.zeros(2))
@@ -74,6 +81,11 @@ class Decoder(nn.Module):
             "_basis", torch.tensor(bernstein_basis(_SMOOTH), dtype=torch.float32), persistent=False
         )
         self.learn(False)
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the skin constants, in the order of `skin_offsets`."""
+        return self.config.constants or ()
 
     def learn(self, on: bool) -> None:
         """Let the globals move, or hold them where they are."""

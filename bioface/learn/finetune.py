@@ -21,7 +21,7 @@ from torch.utils.data import IterableDataset
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
-from bioface.learn.batches import RelitBatches, split
+from bioface.learn.batches import RelitBatches, split, split_samples
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
@@ -184,7 +184,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
         relighter = Relighter(packed, size, skin=skin, device=device)
-        replayed, _ = split([str(sample["id"]) for sample in packed.header["samples"]])
+        replayed, _ = split_samples(packed)
 
     def batches(start: int) -> _Batches:
         photos = FaceBatches(faces, train, options.batch, options.seed, start)

@@ -15,7 +15,7 @@ from torch import Tensor
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
 from bioface.learn.accuracy import held_out_accuracy
-from bioface.learn.batches import RelitBatches, split
+from bioface.learn.batches import RelitBatches, split_samples
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
 from bioface.learn.relight import RelightConfig, Relighter, Targets
@@ -97,7 +97,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     relighter = Relighter(packed, options.size, skin=SkinModel.load(options.skin), device=device)
     settings = _settings(options, packed)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
-    train, held_out = split([str(sample["id"]) for sample in packed.header["samples"]])
+    train, held_out = split_samples(packed)
     torch.manual_seed(options.seed)
     components = len(relighter.cameras.deviations)
     module = Pretraining(

@@ -19,6 +19,7 @@ from bioface.atomic import replacing
 from bioface.errors import InputError
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.spectral.skin import SkinModel
 
 FORMAT = "bioface-weights"
 VERSION = "1"
@@ -121,15 +122,28 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:
     try:
         config = json.loads(header["config"])
         encoder = Encoder(EncoderConfig.from_dict(config["encoder"]))
-        decoder = Decoder(DecoderConfig.from_dict(config["decoder"]))
         encoder.load_state_dict(_part(tensors, "encoder."))
-        decoder.load_state_dict(_part(tensors, "decoder."))
+        decoder = _decoder(DecoderConfig.from_dict(config["decoder"]), _part(tensors, "decoder."))
         metadata = json.loads(header["metadata"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{source}: weights do not match their config; {_ADVICE}") from error
     encoder.eval().requires_grad_(False)
     decoder.eval()
     return TrainedModel(encoder, decoder, config, metadata, hashlib.sha256(content).hexdigest())
+
+
+def _decoder(config: DecoderConfig, tensors: dict[str, torch.Tensor]) -> Decoder:
+    """Leaves out constants that the skin model no longer has, where nothing was learned of them."""
+    present = torch.tensor(
+        [n in SkinModel.load(config.skin).bounds for n in config.constants or ()]
+    )
+    offsets = tensors["skin_offsets"]
+    if bool((offsets[~present] != 0).any()):
+        raise ValueError("constants were learned that the skin model does not have")
+    kept = tuple(n for n, here in zip(config.constants or (), present, strict=True) if here)
+    decoder = Decoder(dataclasses.replace(config, constants=kept))
+    decoder.load_state_dict(tensors | {"skin_offsets": offsets[present]})
+    return decoder
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
