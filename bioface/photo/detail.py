@@ -26,20 +26,21 @@ UNIT_RANGE = (-0.25, 1.25)
 """Range of u in which pigments are looked for: the reach of the network's outputs."""
 
 SPREAD_LOG_DIFFUSE = 0.5
-SPREAD_MELANIN = 0.05
-SPREAD_HAEMOGLOBIN = 0.07
-SPREAD_SPECULAR = (0.01, 0.4)
+SPREAD_MELANIN = 0.035
+SPREAD_HAEMOGLOBIN = 0.05
+SPREAD_SPECULAR = (0.005, 0.2)
 """Spread of the specular shading: a constant plus a share of the prior's value."""
 
-NOISE = 0.008
+NOISE = 0.01
 """Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""
 
-CLIPPED = 0.996
-"""Encoded value from which a channel says only that the pixel is at least so bright."""
+CLIPPED = (0.96, 1.0)
+"""Encoded values over which a channel ceases to bound the pixel's brightness from above."""
 
 _NOISE_CLIPPED = 0.3
 _NODES = 97
-_STEPS = 3
+_STEPS = 5
+_LONGEST_STEP = 0.4  # in log diffuse shading: beyond, the linearised decoder misleads
 _CHUNK = 1 << 15
 
 
@@ -122,7 +123,7 @@ class SkinColours:
 
 def refine(
     linear: np.ndarray,
-    clipped: np.ndarray,
+    encoded: np.ndarray,
     prior: Pixels,
     trust: np.ndarray,
     colours: SkinColours,
@@ -133,8 +134,8 @@ def refine(
     ----------
     linear
         (N, 3) float32 linear sRGB of the photo, tone removed.
-    clipped
-        (N, 3) bool: channels at the upper end of the photo's range.
+    encoded
+        (N, 3) float32 the same as it stands in the photo, 0-1: tells which channels are clipped.
     prior
         The network's maps, N pixels.
     trust
@@ -144,7 +145,7 @@ def refine(
         Tabulated skin colours under the photo's light and camera.
     """
     parts = [
-        _refine(linear[part], clipped[part], prior[part], trust[part], colours)
+        _refine(linear[part], encoded[part], prior[part], trust[part], colours)
         for part in (slice(i, i + _CHUNK) for i in range(0, len(linear), _CHUNK))
     ]
     if not parts:
@@ -163,14 +164,15 @@ def _planes(pixels: Pixels) -> tuple[np.ndarray, ...]:
 
 def _refine(
     linear: np.ndarray,
-    clipped: np.ndarray,
+    encoded: np.ndarray,
     prior: Pixels,
     trust: np.ndarray,
     colours: SkinColours,
 ) -> Pixels:
     photo = np.ascontiguousarray(linear.T, np.float32)
-    noise = np.where(clipped.T, _NOISE_CLIPPED**2, NOISE**2 * (0.15 + np.maximum(photo, 0)))
-    noise = noise.astype(np.float32)
+    clipped = np.clip((encoded.T - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0]), 0, 1)
+    excess = ((_NOISE_CLIPPED * clipped) ** 2).astype(np.float32)
+    base = NOISE**2 * (0.15 + np.maximum(photo, 0))
     spread = (
         np.full_like(trust, SPREAD_LOG_DIFFUSE),
         SPREAD_MELANIN * trust,
@@ -191,15 +193,23 @@ def _refine(
         slopes = (diffuse * skin, diffuse * by_melanin, diffuse * by_haemoglobin, white)
         columns = [slope * s for slope, s in zip(slopes, spread, strict=True)]
         now = (log_diffuse, melanin, haemoglobin, specular)
-        target = photo - slopes[0] - specular * white
+        residual = photo - slopes[0] - specular * white
+        # A clipped channel says "at least": it binds only what would be darker than the photo.
+        noise = base + excess * (residual < 0)
+        target = residual
         for slope, x, x0 in zip(slopes, now, start, strict=True):
             target = target + slope * (x - x0)
         solved = _solve(columns, noise, target)
         steps = [(column * solved).sum(axis=0) for column in columns]
-        log_diffuse = start[0] + np.clip(spread[0] * steps[0], -2.5, 2.5)
-        melanin = np.clip(start[1] + spread[1] * steps[1], *UNIT_RANGE)
-        haemoglobin = np.clip(start[2] + spread[2] * steps[2], *UNIT_RANGE)
-        specular = np.maximum(start[3] + spread[3] * steps[3], 0)
+        goals = [x0 + width * step for x0, width, step in zip(start, spread, steps, strict=True)]
+        length = np.abs(goals[0] - log_diffuse)
+        share = _LONGEST_STEP / np.maximum(length, _LONGEST_STEP)
+        log_diffuse, melanin, haemoglobin, specular = (
+            x + share * (goal - x) for x, goal in zip(now, goals, strict=True)
+        )
+        melanin = np.clip(melanin, *UNIT_RANGE)
+        haemoglobin = np.clip(haemoglobin, *UNIT_RANGE)
+        specular = np.maximum(specular, 0)
     return Pixels(melanin, haemoglobin, np.exp(log_diffuse), specular)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bioface.errors import InputError, MissingDependencyError
 from bioface.photo.crop import Crop, fill_outside
-from bioface.photo.detail import CLIPPED, Pixels, SkinColours, refine
+from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.photo.files import read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
 from bioface.photo.landmarks import bounding_box, skin_region
@@ -205,7 +205,7 @@ def _read_face(
     photo = srgb[window][inside]
     colours = SkinColours.of(skin, np.asarray(found.camera.projection(spd)))
     linear = _linear(photo, reading.tone)
-    result = refine(linear, photo >= CLIPPED, Pixels(*pixels.T), mask[inside], colours)
+    result = refine(linear, photo, Pixels(*pixels.T), mask[inside], colours)
     planes = {
         "melanin": from_unit(result.melanin_u, MELANIN_RANGE),
         "haemoglobin": from_unit(result.haemoglobin_u, HAEMOGLOBIN_RANGE),

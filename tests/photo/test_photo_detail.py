@@ -14,7 +14,8 @@ from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 COUNT = 500
-EVERY = {"sure": np.ones(COUNT, np.float32), "clipped": np.zeros((COUNT, 3), bool)}
+SURE = np.ones(COUNT, np.float32)
+UNCLIPPED = np.full((COUNT, 3), 0.5, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_slopes_are_those_of_the_values(colours, which):
 
 def test_true_maps_stay(colours):
     truth = pixels(1)
-    found = refine(colours.render(truth), EVERY["clipped"], truth, EVERY["sure"], colours)
+    found = refine(colours.render(truth), UNCLIPPED, truth, SURE, colours)
     assert np.allclose(found.melanin_u, truth.melanin_u, atol=1e-4)
     assert np.allclose(found.diffuse_shading, truth.diffuse_shading, rtol=1e-3)
 
@@ -92,7 +93,7 @@ def test_smooth_maps_get_their_detail_back(colours):
         truth.specular_shading,
     )
     photo = colours.render(truth)
-    found = refine(photo, EVERY["clipped"], prior, EVERY["sure"], colours)
+    found = refine(photo, UNCLIPPED, prior, SURE, colours)
     before = np.abs(colours.render(prior) - photo).mean()
     after = np.abs(colours.render(found) - photo).mean()
     assert after < 0.1 * before
@@ -110,7 +111,7 @@ def test_smooth_maps_get_their_detail_back(colours):
 def test_what_is_not_skin_moves_no_pigment(colours):
     prior = pixels(5)
     blue = np.tile(np.float32([0.05, 0.1, 0.6]), (COUNT, 1))
-    found = refine(blue, EVERY["clipped"], prior, np.zeros(COUNT, np.float32), colours)
+    found = refine(blue, UNCLIPPED, prior, np.zeros(COUNT, np.float32), colours)
     assert np.allclose(found.melanin_u, prior.melanin_u)
     assert np.allclose(found.specular_shading, prior.specular_shading)
 
@@ -121,7 +122,7 @@ def test_any_colour_gives_finite_maps_in_range(colours):
     photo = rng.uniform(0, 1, (COUNT, 3)).astype(np.float32)
     photo[:10] = 0
     photo[10:20] = 1
-    found = refine(photo, photo >= 0.996, prior, EVERY["sure"], colours)
+    found = refine(photo, photo, prior, SURE, colours)
     for plane in (found.melanin_u, found.haemoglobin_u):
         assert plane.min() >= UNIT_RANGE[0]
         assert plane.max() <= UNIT_RANGE[1]
@@ -135,10 +136,10 @@ def test_clipped_channels_hardly_count(colours):
     photo = colours.render(truth).astype(np.float32)
     cut = photo.copy()
     cut[:, 0] = np.minimum(cut[:, 0], 0.5 * photo[:, 0])
-    clipped = np.zeros((COUNT, 3), bool)
-    clipped[:, 0] = True
-    found = refine(cut, clipped, truth, EVERY["sure"], colours)
-    trusting = refine(cut, EVERY["clipped"], truth, EVERY["sure"], colours)
+    clipped = UNCLIPPED.copy()
+    clipped[:, 0] = 1
+    found = refine(cut, clipped, truth, SURE, colours)
+    trusting = refine(cut, UNCLIPPED, truth, SURE, colours)
     change = np.abs(found.haemoglobin_u - truth.haemoglobin_u).mean()
     assert change < 0.3 * np.abs(trusting.haemoglobin_u - truth.haemoglobin_u).mean()
 
@@ -146,6 +147,10 @@ def test_clipped_channels_hardly_count(colours):
 def test_no_pixels(colours):
     empty = np.zeros(0, np.float32)
     found = refine(
-        np.zeros((0, 3), np.float32), np.zeros((0, 3), bool), Pixels(*[empty] * 4), empty, colours
+        np.zeros((0, 3), np.float32),
+        np.zeros((0, 3), np.float32),
+        Pixels(*[empty] * 4),
+        empty,
+        colours,
     )
     assert found.melanin_u.shape == (0,)
