@@ -141,7 +141,6 @@ class Decoder(nn.Module):
             ),
             self.camera(prediction, method),
             skin=self.skin(),
-            path="fast",
         )
 
     def learned(self) -> dict[str, Any]:

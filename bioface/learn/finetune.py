@@ -217,11 +217,15 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         },
         "learned": decoder.learned(),
     }
+    public = {k: v for k, v in settings.items() if k not in ("photos", "data")}
     report["weights_sha256"] = save_weights(
         options.out / WEIGHTS,
         module.encoder,
         decoder,
-        **(model.metadata | {"stage": "finetune", "finetune": settings}),
+        **(
+            model.metadata
+            | {"stage": "finetune", "finetune": public | {"photos": len(faces.names)}}
+        ),
     )
     write_text(options.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report

@@ -19,7 +19,8 @@ from bioface.learn.degrade import DegradeConfig, degrade
 from bioface.packed import PackedDataset
 from bioface.spectral import illuminant
 from bioface.spectral.camera import METHODS, CameraModel, Method
-from bioface.spectral.formation import Camera
+from bioface.spectral.colour import SRGB_TO_XYZ
+from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
@@ -147,7 +148,6 @@ class Relighter:
         self.device = torch.device(device)
         self._channels = packed.index(CHANNELS)
         self._basis = self._tensor(bernstein_basis(4))
-        self._table = _SkinTable(self.skin, self.device)
 
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Targets]:
         """Photos (B, 3, size, size) sRGB 0-1 of the samples at `indices`, and their targets.
@@ -314,7 +314,10 @@ class Relighter:
         second: Tensor,
         tints: Tensor,
     ) -> Tensor:
-        """White-balanced raw (B, H, W, 3): the dichromatic model, summed over light groups."""
+        """White-balanced raw (B, H, W, 3): the dichromatic model, summed over light groups.
+
+        A camera whose matrix undoes XYZ to sRGB leaves the decoder's colours in raw.
+        """
         mask, coverage, reflectance = planes[:, 8], planes[:, 9], planes[:, 10:14]
         white = torch.einsum("bw,bwc->bc", spd, sensitivities)
         raw = torch.zeros((*mask.shape, 3), device=self.device)
@@ -323,14 +326,19 @@ class Relighter:
             lit = belongs.sum(1).nonzero()[:, 0]
             if len(lit) == 0:
                 continue
-            response = Camera(sensitivities[lit]).response(spds[lit, light])
+            camera = Camera(sensitivities[lit], matrix=SRGB_TO_XYZ)
             light_white = torch.einsum("bw,bwc->bc", spds[lit, light], sensitivities[lit])
             colour = (light_white / white[lit])[:, None] * tints[lit] * belongs[lit, :, None]
             diffuse = torch.einsum("bghw,bgc->bhwc", shadings[0][lit], colour)
             specular = torch.einsum("bghw,bgc->bhwc", shadings[1][lit], colour)
-            skin = self._table.colour(pigments[0][lit], pigments[1][lit], response)
-            skin = skin * mask[lit, ..., None]
-            basis = self._basis @ response
+            maps = {
+                "melanin": from_unit(pigments[0][lit], MELANIN_RANGE),
+                "haemoglobin": from_unit(pigments[1][lit], HAEMOGLOBIN_RANGE),
+                "diffuse_shading": mask[lit],
+                "specular_shading": torch.zeros_like(mask[lit]),
+            }
+            skin = decode(maps, spds[lit, light], camera, skin=self.skin)
+            basis = self._basis @ camera.response(spds[lit, light])
             other = torch.einsum("bkhw,bkc->bhwc", reflectance[lit], basis)
             raw[lit] += diffuse * (skin + other) + specular * coverage[lit, ..., None]
         return raw
@@ -356,28 +364,3 @@ class Relighter:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
-
-
-class _SkinTable:
-    """Reflectance of the skin model on a grid of u, for interpolation without gradients.
-
-    Bilinear in u, the colours are within 2e-4 of the model's.
-    """
-
-    points = 97
-    low, high = PIGMENT_LIMITS
-
-    def __init__(self, skin: SkinModel, device: torch.device) -> None:
-        u = np.linspace(self.low, self.high, self.points)
-        reflectance = skin.reflectance(
-            from_unit(u, MELANIN_RANGE)[:, None], from_unit(u, HAEMOGLOBIN_RANGE)[None, :]
-        )
-        self._spectra = torch.as_tensor(reflectance, dtype=torch.float32, device=device)
-
-    def colour(self, melanin_u: Tensor, haemoglobin_u: Tensor, response: Tensor) -> Tensor:
-        """(B, H, W, 3) for maps (B, H, W) in u and responses (B, 33, 3)."""
-        table = torch.einsum("mhw,bwc->bcmh", self._spectra, response)
-        where = torch.stack([haemoglobin_u, melanin_u], -1)
-        where = (where - self.low) * (2 / (self.high - self.low)) - 1
-        colour = functional.grid_sample(table, where, align_corners=True, padding_mode="border")
-        return colour.permute(0, 2, 3, 1)
