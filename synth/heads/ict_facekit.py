@@ -65,7 +65,7 @@ _FAMILIES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IctFaceKit(LinearHeads):
     """The heads of one ICT-FaceKit file; see `HeadProvider` and `LinearHeads`."""
 

@@ -12,7 +12,7 @@ from synth.scene import HeadMesh
 _IDENTITY_LIMIT = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearHeads:
     """The common part of `HeadProvider` for a linear model over V vertices.
 

@@ -73,7 +73,7 @@ _LASH_LENGTH = 0.38
 _BALL = EYE_RADIUS - 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProceduralHeads(LinearHeads):
     """The embedded heads; see `HeadProvider` and `LinearHeads`. Build them with `create`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_WAVES = 40
+_WAVES = 28
 
 
 def smooth_noise(rng: np.random.Generator, points: np.ndarray, scale: float) -> np.ndarray:
@@ -12,9 +12,10 @@ def smooth_noise(rng: np.random.Generator, points: np.ndarray, scale: float) -> 
 
     A sum of plane waves (random Fourier features): isotropic, correlated over about `scale`.
     """
-    wave = rng.standard_normal((3, _WAVES)) / scale
-    phase = rng.uniform(0, 2 * np.pi, _WAVES)
-    return np.cos(points @ wave + phase).sum(1) * np.sqrt(2 / _WAVES)
+    wave = (rng.standard_normal((3, _WAVES)) / scale).astype(np.float32)
+    phase = rng.uniform(0, 2 * np.pi, _WAVES).astype(np.float32)
+    waves = np.cos(points.astype(np.float32) @ wave + phase)
+    return waves.sum(1, dtype=np.float64) * np.sqrt(2 / _WAVES)
 
 
 def layered_noise(
@@ -32,7 +33,9 @@ def spots(
     """Sum (N,) of bells exp(-(d / radius)^2) of `heights` around `centres` (K, 3)."""
     out = np.zeros(len(points))
     for centre, radius, height in zip(centres, radii, heights, strict=True):
-        out += height * np.exp(-((points - centre) ** 2).sum(1) / radius**2)
+        near = np.flatnonzero(np.abs(points[:, 1] - centre[1]) < 3 * radius)
+        squared = ((points[near] - centre) ** 2).sum(1)
+        out[near] += height * np.exp(-squared / radius**2)
     return out
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from synth.heads.anatomy import Anatomy
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep
+from synth.sample.layout import Layout
 
 # Reflectance of hair as Bernstein coefficients, and its weight at melanin u = 0 and u = 1.
 _COLOURS = {
@@ -39,22 +39,17 @@ class Hair:
 
 
 def sample_hair(
-    rng: np.random.Generator,
-    config: SampleConfig,
-    points: np.ndarray,
-    anatomy: Anatomy,
-    ears: np.ndarray,
-    melanin_u: float,
+    rng: np.random.Generator, config: SampleConfig, layout: Layout, melanin_u: float
 ) -> Hair:
-    """Draw the hair of one person on skin points (N, 3) of the mean head; `ears` (N,) in 0-1."""
+    """Draw the hair of one person whose median melanin in u is `melanin_u`."""
     weights = np.array([a + (b - a) * melanin_u for _, a, b in _COLOURS.values()])
     colour = list(_COLOURS)[rng.choice(len(_COLOURS), p=weights / weights.sum())]
     reflectance = np.array(_COLOURS[colour][0]) * np.exp(0.2 * rng.standard_normal())
-    streak = layered_noise(rng, points, (1.5, 0.5, 0.3))
-    scalp, thickness, style = _scalp(rng, config, points, anatomy)
-    brows = _brows(rng, config, points, anatomy)
-    beard, beard_thickness = _beard(rng, config, points, anatomy)
-    bare = 1 - ears
+    streak = layered_noise(rng, layout.points, (1.5, 0.5, 0.3))
+    scalp, thickness, style = _scalp(rng, config, layout)
+    brows = _brows(rng, config, layout)
+    beard, beard_thickness = _beard(rng, config, layout)
+    bare = 1 - layout.ears
     coverage = 1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare)
     return Hair(
         coverage=np.clip(coverage, 0, 1),
@@ -65,27 +60,14 @@ def sample_hair(
     )
 
 
-def beard_area(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Membership (N,) 0-1 of where a beard grows: upper lip, chin, jaw and the neck below it."""
-    marks, unit = anatomy.landmarks, anatomy.unit
-    jaw = np.minimum(anatomy.distance(points, 3, 8), anatomy.distance(points, 8, 13))
-    lip = np.minimum(anatomy.distance(points, 48, 54), anatomy.distance(points, 54, 59))
-    height = np.where(
-        np.abs(points[:, 0]) < marks[35, 0] + 0.4 * unit, marks[33, 1], marks[54, 1] + unit
-    )
-    area = np.exp(-((np.minimum(jaw / 2.2, lip / 1.6)) ** 2) * 0.8)
-    area = area * smoothstep(height - points[:, 1], -0.1 * unit, 0.6 * unit)
-    area = area * smoothstep(anatomy.inside_lips(points), 0.05, -0.2)
-    return area * smoothstep(anatomy.below_jaw(points), 3.5, 1.0)
-
-
 def _scalp(
-    rng: np.random.Generator, config: SampleConfig, points: np.ndarray, anatomy: Anatomy
+    rng: np.random.Generator, config: SampleConfig, layout: Layout
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Coverage, thickness in cm and style of the scalp hair."""
     kind = rng.random()
     amount = rng.random()
-    height = anatomy.above_hairline(points) + 0.35 * layered_noise(rng, points, (1.2, 0.5))
+    points = layout.points
+    height = layout.hairline + 0.35 * layered_noise(rng, points, (1.2, 0.5))
     lift = rng.uniform(-0.8, 1.2)
     bulk = 1 + 0.3 * smooth_noise(rng, points, 3.0)
     if kind > config.hair_share:
@@ -97,28 +79,24 @@ def _scalp(
     return cap, (0.2 + 1.6 * amount**2) * bulk * smoothstep(height - lift, 0.0, 2.5), "cap"
 
 
-def _brows(
-    rng: np.random.Generator, config: SampleConfig, points: np.ndarray, anatomy: Anatomy
-) -> np.ndarray:
+def _brows(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> np.ndarray:
     """Coverage of the brows: a noisy stroke along the brow landmarks, thinner outside."""
     shown = rng.random() < config.brow_share
     density, half = rng.uniform(0.35, 0.95), rng.uniform(0.22, 0.5)
-    rough = layered_noise(rng, points, (0.6, 0.3))
-    distance = np.minimum(anatomy.distance(points, 17, 21), anatomy.distance(points, 22, 26))
-    outer = float(anatomy.landmarks[26, 0])
-    taper = 1 - 0.5 * smoothstep(np.abs(points[:, 0]), 0.5 * outer, outer)
-    stroke = smoothstep(distance / (half * taper) + 0.25 * rough, 1.4, 0.5)
+    rough = layered_noise(rng, layout.points, (0.6, 0.3))
+    outer = float(layout.anatomy.landmarks[26, 0])
+    taper = 1 - 0.5 * smoothstep(np.abs(layout.points[:, 0]), 0.5 * outer, outer)
+    stroke = smoothstep(layout.brows / (half * taper) + 0.25 * rough, 1.4, 0.5)
     return shown * density * stroke
 
 
 def _beard(
-    rng: np.random.Generator, config: SampleConfig, points: np.ndarray, anatomy: Anatomy
+    rng: np.random.Generator, config: SampleConfig, layout: Layout
 ) -> tuple[np.ndarray, float]:
     """Coverage and thickness in cm of beard or stubble; zeros when there is none."""
     shown = rng.random() < config.beard_share
     length = rng.random()
     cut = rng.uniform(0.1, 0.45)
-    patch = 0.12 * layered_noise(rng, points, (1.2, 0.5))
-    area = beard_area(points, anatomy)
+    patch = 0.12 * layered_noise(rng, layout.points, (1.2, 0.5))
     density = 0.25 + 0.7 * length
-    return shown * density * smoothstep(area + patch, cut, cut + 0.3), 0.6 * length**2
+    return shown * density * smoothstep(layout.beard + patch, cut, cut + 0.3), 0.6 * length**2

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from synth.sample.fields import smooth_noise, smoothstep
+from synth.sample.layout import Layout
 from synth.scene import REGIONS
 
 # Bernstein coefficients: roughly the reflectance at 400, 507, 613 and 720 nm.
@@ -29,22 +30,12 @@ _TEETH_TILE = 3
 
 
 def sample_not_skin(
-    rng: np.random.Generator,
-    points: np.ndarray,
-    region: np.ndarray,
-    tile: np.ndarray,
-    melanin_u: float,
+    rng: np.random.Generator, layout: Layout, melanin_u: float
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Draw the parts of the mesh that are not skin.
 
     Parameters
     ----------
-    points
-        (V, 3) cm, on the mean head.
-    region
-        (V,) region of every vertex.
-    tile
-        (V,) UDIM tile (u part) of every vertex: teeth are on tile 3.
     melanin_u
         Median melanin of the face in u: dark skin mostly goes with brown eyes.
 
@@ -57,6 +48,7 @@ def sample_not_skin(
     record
         What was drawn.
     """
+    points, region = layout.canonical, layout.region
     reflectance = np.zeros((len(points), 4))
     roughness = np.zeros(len(points))
     weight = np.array([share for _, share in _IRISES.values()])
@@ -71,7 +63,7 @@ def sample_not_skin(
             reflectance[eye] = _eyeball(rng, points[eye], sclera, iris, pupil)
             roughness[eye] = 0.08
     mouth = region == REGIONS.index("mouth")
-    teeth = mouth & (tile == _TEETH_TILE)
+    teeth = mouth & (layout.tile == _TEETH_TILE)
     reflectance[mouth] = np.array(_GUMS) * rng.uniform(0.5, 1.0)
     reflectance[teeth] = np.array(_TEETH) * rng.uniform([0.6, 0.8, 0.9, 0.9], 1.1)
     roughness[mouth] = 0.35

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
-from synth.heads.anatomy import Anatomy
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
+from synth.sample.layout import Layout
 
 _U_LIMITS = (-0.25, 1.35)
 
@@ -29,32 +29,20 @@ _SITES = {
 
 
 def sample_pigment(
-    rng: np.random.Generator,
-    config: SampleConfig,
-    points: np.ndarray,
-    anatomy: Anatomy,
-    ears: np.ndarray,
+    rng: np.random.Generator, config: SampleConfig, layout: Layout
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Draw the pigments of one person.
-
-    Parameters
-    ----------
-    points
-        (N, 3) cm, skin on the mean head.
-    ears
-        (N,) 0-1, how much a point is an ear.
 
     Returns
     -------
     melanin, haemoglobin
-        (N,) volume fractions inside (0, 1).
+        (N,) volume fractions inside (0, 1), for the skin vertices of the layout.
     record
         Medians in u and what was switched on.
     """
     base = _medians(rng, config)
-    sites = site_weights(points, anatomy, ears)
-    lips = smoothstep(anatomy.inside_lips(points), -0.12, 0.12)
-    face = (anatomy.below_jaw(points) < 0) & (anatomy.above_hairline(points) < 0) & (ears < 0.5)
+    points, sites, face = layout.points, layout.sites, layout.face
+    lips = smoothstep(layout.lips, -0.12, 0.12)
     fields = []
     spreads = []
     for pigment, limits in enumerate((config.melanin_spread, config.haemoglobin_spread)):
@@ -87,38 +75,6 @@ def sample_pigment(
         from_unit(np.clip(haemoglobin, *_U_LIMITS), HAEMOGLOBIN_RANGE),
         record,
     )
-
-
-def site_weights(points: np.ndarray, anatomy: Anatomy, ears: np.ndarray) -> dict[str, np.ndarray]:
-    """Smooth membership (N,) 0-1 of the sites with their own pigment statistics."""
-    marks, unit = anatomy.landmarks, anatomy.unit
-    mirror = np.array([-1.0, 1.0, 1.0])
-
-    def blob(centre: np.ndarray, radius: float) -> np.ndarray:
-        return np.exp(-((points - centre) ** 2).sum(1) / (radius * unit) ** 2)
-
-    brow = marks[[21, 22]].mean(0)
-    cheek = 0.45 * marks[46] + 0.35 * marks[54] + 0.2 * marks[13]
-    forehead = brow + unit * np.array([0.0, 3.0, -0.6])
-    temple = marks[26] + unit * np.array([-1.0, 2.0, -0.5])
-    nose = np.exp(-((anatomy.distance(points, 27, 30) / 1.1) ** 2))
-    nose = np.maximum(nose, np.exp(-((anatomy.distance(points, 31, 35) / 0.9) ** 2)))
-    lid = np.minimum(anatomy.distance(points, 36, 41), anatomy.distance(points, 42, 47))
-    below = smoothstep(points[:, 1], float(marks[[40, 41, 46, 47], 1].mean()) + 0.3 * unit, 2.6)
-    near_eye = np.exp(-((lid / 1.1) ** 2))
-    return {
-        "forehead": np.clip(
-            blob(forehead, 3.0) + blob(temple, 2.2) + blob(temple * mirror, 2.2), 0, 1
-        ),
-        "nose": nose,
-        "cheeks": blob(cheek, 2.6) + blob(cheek * mirror, 2.6),
-        "chin": blob(marks[[57, 8]].mean(0), 1.8),
-        "under_eye": near_eye * below,
-        "eyelids": near_eye * (1 - below),
-        "ears": ears,
-        "neck": smoothstep(anatomy.below_jaw(points), -0.5, 1.5),
-        "scalp": smoothstep(anatomy.above_hairline(points), -0.5, 1.0),
-    }
 
 
 def _medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:

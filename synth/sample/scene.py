@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from synth.heads import HeadProvider
-from synth.heads.anatomy import Anatomy, vertex_regions
 from synth.sample.config import SampleConfig
 from synth.sample.face import grow_shell, vertex_normals
 from synth.sample.hair import sample_hair
+from synth.sample.layout import layout_of
 from synth.sample.light import expose, sample_light
 from synth.sample.not_skin import sample_not_skin
-from synth.sample.pigment import sample_pigment, site_weights
+from synth.sample.pigment import sample_pigment
 from synth.sample.surface import sample_surface
 from synth.sample.view import project, sample_view
-from synth.scene import REGIONS, SKIN_REGIONS, HeadMesh, Scene
+from synth.scene import REGIONS, HeadMesh, Scene
 
 _HAIR_ROUGHNESS, _HAIR_SPECULAR = 0.5, 0.35
 _PART_SPECULAR = 0.5
@@ -27,23 +27,14 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     The same generator state, configuration and provider give the same scene; nothing else is
     random.
     """
+    layout = layout_of(provider)
+    region, skin = layout.region, layout.skin
     head = provider.sample(rng)
-    canonical = head.canonical.astype(np.float64)
-    anatomy = Anatomy.of(head)
-    region = vertex_regions(head)
-    skin = np.flatnonzero(np.isin(region, [REGIONS.index(name) for name in SKIN_REGIONS]))
-    points = canonical[skin]
-    ears = np.isin(region[skin], [REGIONS.index("ear_left"), REGIONS.index("ear_right")])
-    ears = ears.astype(np.float64)
-
-    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, points, anatomy, ears)
-    sites = site_weights(points, anatomy, ears)
-    surface = sample_surface(rng, config, points, anatomy, sites)
+    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, layout)
     tone = pigment_record["melanin_u"]
-    hair = sample_hair(rng, config, points, anatomy, ears, tone)
-    reflectance, part_roughness, part_record = sample_not_skin(
-        rng, canonical, region, _vertex_tiles(head), tone
-    )
+    surface = sample_surface(rng, config, layout)
+    hair = sample_hair(rng, config, layout, tone)
+    reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
     head = grow_shell(head, skin, hair.thickness)
 
     attributes = {
@@ -98,16 +89,6 @@ def _spread(values: np.ndarray, where: np.ndarray, count: int) -> np.ndarray:
     out = np.zeros(count, np.float32)
     out[where] = values
     return out
-
-
-def _vertex_tiles(head: HeadMesh) -> np.ndarray:
-    """(V,) UDIM tile of every vertex along u, counting only the first row of tiles."""
-    tiles = np.zeros(len(head.vertices), np.int64)
-    real = head.faces >= 0
-    middle = head.uv.mean(1)
-    tile = np.where(middle[:, 1] < 1, np.floor(middle[:, 0]), 0).astype(np.int64)
-    tiles[head.faces[real]] = np.repeat(tile, real.sum(1))
-    return tiles
 
 
 def _metered(
