@@ -18,6 +18,7 @@ from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit
+from synth.blender.character import LANDMARKS
 from synth.blender.images import tiled_image
 from synth.blender.scene import add_head, area_light_power
 from synth.blender.skin_material import skin_material, skin_node
@@ -29,9 +30,6 @@ from synth.sample.face import grow_shell
 from synth.sample.hair import sample_hair
 from synth.sample.not_skin import sample_not_skin
 from synth.scene import REGIONS, SKIN_REGIONS, AreaLight, HeadMesh
-
-LANDMARKS = "bioface_landmarks"
-"""Mesh property: the vertices of the 68 landmarks, so that a photo can be fitted again."""
 
 _SEED = 19
 """Hair and eyes are the same in every portrait."""

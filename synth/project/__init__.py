@@ -37,10 +37,13 @@ class Tile:
         texels off the skin hold the median.
     seen
         (S, S) float32 in [0, 1]: how far the texel comes from the photo (1) or was filled in (0).
+    covered
+        (S, S) bool: the texel lies on the skin.
     """
 
     maps: dict[str, np.ndarray]
     seen: np.ndarray
+    covered: np.ndarray
 
 
 def project_maps(
@@ -76,47 +79,71 @@ def project_maps(
     surface = np.concatenate(
         [fit.points, fit.depth[:, None], vertex_normals(vertices, head.faces), vertices], 1
     )
-    values, seen = _read(reader, surface)
-    on_skin = np.zeros(len(vertices), bool)
-    on_skin[triangles] = True
-    seen = np.where(on_skin, seen, 0)
-    if not seen.any():
-        raise InputError("the estimate's skin mask misses the head; are these its landmarks?")
-    surface = np.concatenate([surface, fill_vertices(head, skin, values, seen)], 1)
-
     place = np.floor(texels.mean(1) / size).astype(int)
-    tiles = {}
+    sheets = {}
     for column, row in np.unique(place, axis=0):
         there = (place == [column, row]).all(1)
         across = texels[there] - [column * size, row * size]
         across[..., 1] = size - across[..., 1]
-        tiles[1001 + int(column) + 10 * int(row)] = _bake(
+        sheets[1001 + int(column) + 10 * int(row)] = _Sheet(
             reader, surface, triangles[there], across, size
         )
-    return tiles
+    known, seen = _vertex_means(list(sheets.values()), len(vertices))
+    if not seen.any():
+        raise InputError("the estimate's skin mask misses the head; are these its landmarks?")
+    filled = fill_vertices(head, skin, known, seen)
+    return {number: sheet.tile(filled) for number, sheet in sheets.items()}
 
 
-def _bake(
-    reader: PhotoReader, surface: np.ndarray, triangles: np.ndarray, texels: np.ndarray, size: int
-) -> Tile:
-    index, weights = rasterise(texels, (size, size))
-    covered = index >= 0
-    corners = triangles[index[covered]]
-    at = sum(weights[covered][:, [k]] * surface[corners[:, k]] for k in range(3))
-    values, seen = _read(reader, at)
-    image = np.zeros((size, size, len(MAPS)))
-    image[covered] = seen[:, None] * values + (1 - seen[:, None]) * at[:, -len(MAPS) :]
-    median = np.median(image[covered], 0)
-    image, grown = dilate(image, covered, _MARGIN)
-    image[~grown] = median
-    weight = np.zeros((size, size), np.float32)
-    weight[covered] = seen
-    return Tile({name: image[..., i].astype(np.float32) for i, name in enumerate(MAPS)}, weight)
+class _Sheet:
+    """The texels of one tile: where on the mesh they lie and what the photo shows there."""
+
+    def __init__(
+        self,
+        reader: PhotoReader,
+        surface: np.ndarray,
+        triangles: np.ndarray,
+        texels: np.ndarray,
+        size: int,
+    ) -> None:
+        index, weights = rasterise(texels, (size, size))
+        self.covered = index >= 0
+        self.corners = triangles[index[self.covered]]
+        self.weights = weights[self.covered].astype(np.float64)
+        at = self.interpolate(surface)
+        self.values, self.seen = reader.read(at[:, :2], at[:, 2], at[:, 3:6], at[:, 6:9])
+
+    def interpolate(self, at_vertices: np.ndarray) -> np.ndarray:
+        """(V, C) to the covered texels (N, C)."""
+        return (at_vertices[self.corners] * self.weights[..., None]).sum(1)
+
+    def tile(self, filled: np.ndarray) -> Tile:
+        """What was seen, over the per-vertex values (V, 2) `filled` where it was not."""
+        covered = self.covered
+        image = np.zeros((*covered.shape, len(MAPS)))
+        seen = self.seen[:, None]
+        image[covered] = seen * self.values + (1 - seen) * self.interpolate(filled)
+        median = np.median(image[covered], 0) if covered.any() else filled.mean(0)
+        image, grown = dilate(image, covered, _MARGIN)
+        image[~grown] = median
+        weight = np.zeros(covered.shape, np.float32)
+        weight[covered] = self.seen
+        maps = {name: image[..., i].astype(np.float32) for i, name in enumerate(MAPS)}
+        return Tile(maps, weight, covered)
 
 
-def _read(reader: PhotoReader, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`reader.read` on rows of point, depth, normal, position."""
-    return reader.read(surface[:, :2], surface[:, 2], surface[:, 3:6], surface[:, 6:9])
+def _vertex_means(sheets: list[_Sheet], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the seen texels around each vertex (V, 2), and the share (V,) that was seen."""
+    total, seen, values = np.zeros(count), np.zeros(count), np.zeros((count, len(MAPS)))
+    for sheet in sheets:
+        for k in range(3):
+            corner, weight = sheet.corners[:, k], sheet.weights[:, k]
+            total += np.bincount(corner, weight, count)
+            seen += np.bincount(corner, weight * sheet.seen, count)
+            for i in range(len(MAPS)):
+                shown = weight * sheet.seen * sheet.values[:, i]
+                values[:, i] += np.bincount(corner, shown, count)
+    return values / np.maximum(seen, 1e-12)[:, None], seen / np.maximum(total, 1e-12)
 
 
 def _reduction(pixels: np.ndarray, texels: np.ndarray) -> int:
