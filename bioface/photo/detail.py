@@ -35,12 +35,14 @@ NOISE = 0.01
 """Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""
 
 CLIPPED = (0.96, 1.0)
-"""Encoded values over which a channel ceases to bound the pixel's brightness from above."""
+"""Encoded values over which a channel ceases to bound the brightness from above, and the pixel's
+colour to say anything of its pigments."""
 
 _NOISE_CLIPPED = 0.3
 _NODES = 97
 _STEPS = 5
-_LONGEST_STEP = 0.4  # in log diffuse shading: beyond, the linearised decoder misleads
+_SOFT = 0.1  # in linear light, over which a clipped channel comes to bind
+_LONGEST_STEP = 0.4  # of a step in log diffuse shading
 _CHUNK = 1 << 15
 
 
@@ -173,10 +175,11 @@ def _refine(
     clipped = np.clip((encoded.T - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0]), 0, 1)
     excess = ((_NOISE_CLIPPED * clipped) ** 2).astype(np.float32)
     base = NOISE**2 * (0.15 + np.maximum(photo, 0))
+    coloured = trust * (1 - clipped.max(axis=0))
     spread = (
         np.full_like(trust, SPREAD_LOG_DIFFUSE),
-        SPREAD_MELANIN * trust,
-        SPREAD_HAEMOGLOBIN * trust,
+        SPREAD_MELANIN * coloured,
+        SPREAD_HAEMOGLOBIN * coloured,
         (SPREAD_SPECULAR[0] + SPREAD_SPECULAR[1] * prior.specular_shading) * trust,
     )
     start = (
@@ -187,6 +190,10 @@ def _refine(
     )
     log_diffuse, melanin, haemoglobin, specular = start
     white = colours.white[:, None]
+    # Begin at the photo's brightness: from far away the linearised decoder misleads.
+    skin = colours.look_up(melanin, haemoglobin, slice(0, 3))[0]
+    left = np.maximum((photo - specular * white).sum(axis=0), 0.1 * photo.sum(axis=0) + 1e-3)
+    log_diffuse = np.log(left / np.maximum(skin.sum(axis=0), 1e-3))
     for _ in range(_STEPS):
         skin, by_melanin, by_haemoglobin = colours.look_up(melanin, haemoglobin, slice(0, 3))
         diffuse = np.exp(log_diffuse)
@@ -195,7 +202,7 @@ def _refine(
         now = (log_diffuse, melanin, haemoglobin, specular)
         residual = photo - slopes[0] - specular * white
         # A clipped channel says "at least": it binds only what would be darker than the photo.
-        noise = base + excess * (residual < 0)
+        noise = base + excess * np.clip(0.5 - residual / _SOFT, 0, 1)
         target = residual
         for slope, x, x0 in zip(slopes, now, start, strict=True):
             target = target + slope * (x - x0)
