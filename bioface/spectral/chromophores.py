@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import numpy as np
 
 from bioface.spectral.grid import WAVELENGTHS
+from bioface.spectral.tables import read_table
 
 BLOOD_HAEMOGLOBIN = 150.0
 """Haemoglobin in whole blood, g/L (held: DESIGN, Pigment scale)."""
@@ -16,31 +14,18 @@ HAEMOGLOBIN_MOLAR_MASS = 64_500.0
 """g/mol (Prahl, OMLC)."""
 
 
-@cache
-def chromophore_table() -> dict[str, np.ndarray]:
-    """The committed table: `wavelength` (nm) and one column a pigment, each (171,).
-
-    `hbo2`, `hb`: molar extinction, 1/cm per mol/L; `eumelanin`, `pheomelanin`: extinction, 1/cm
-    per mg/mL; sources in the header of `bioface/data/chromophores.csv`.
-    """
-    text = files("bioface.data").joinpath("chromophores.csv").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    columns = np.loadtxt(lines[1:], delimiter=",").T
-    return dict(zip(lines[0].split(","), columns, strict=True))
-
-
 def extinction(name: str, bandwidth: float = 0.0) -> np.ndarray:
-    """One column of `chromophore_table` on the grid (33,).
+    """One column of `bioface/data/chromophores.csv` on the grid (33,).
 
     Parameters
     ----------
     name
-        `hbo2`, `hb`, `eumelanin` or `pheomelanin`.
+        `hbo2` or `hb` (1/cm per mol/L), `eumelanin` or `pheomelanin` (1/cm per mg/mL).
     bandwidth
         Full width at half maximum in nm (0 or 4-10) of the triangular band over which the table
         is averaged, as a spectrophotometer does; 0 interpolates.
     """
-    table = chromophore_table()
+    table = read_table("chromophores")
     wavelength, values = table["wavelength"], table[name]
     if bandwidth == 0.0:
         return np.interp(WAVELENGTHS, wavelength, values)

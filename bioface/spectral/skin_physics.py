@@ -27,6 +27,12 @@ MELANOSOME_ABSORPTION = 6.6e11 * REFERENCE_WAVELENGTH**-3.33
 REDUCED_SCATTERING = 46.0
 """1/cm at 500 nm (Jacques 2013, skin)."""
 
+INTERNAL_REFLECTION = 2.95
+"""Boundary parameter (1 + r) / (1 - r) of diffuse light inside tissue, r = 0.493 at n = 1.4."""
+
+VESSEL_BLOOD = (0.02, 0.002)
+"""Blood fraction at which `vessel_radius` is stated, and the fraction left when vessels empty."""
+
 CURVE_TERMS = 3
 """Coefficients of each smooth correction of a global curve."""
 
@@ -77,12 +83,15 @@ def calibrated_dermis(
     """Diffuse reflectance of the dermis (..., 33); every argument broadcasts against (..., 1).
 
     `haemoglobin` is the volume fraction of blood, `oxygenation` the oxygenated share of it and
-    `scattering` a factor on reduced scattering (1: the model's own).
+    `scattering` a factor on reduced scattering (1: the model's own). A fixed number of vessels
+    widens to hold more blood, so their radius goes with the square root of its fraction.
     """
     log_w = tables["log_wavelength"]
     blood = oxygenation * tables["oxygenated"] + (1 - oxygenation) * tables["deoxygenated"]
-    blood = packaged(xp, blood, 1e-4 * c["vessel_radius"])
-    baseline = c["baseline_floor"] + c["baseline_slope"] * xp.exp(
+    stated, empty = VESSEL_BLOOD
+    widening = xp.sqrt((haemoglobin + empty) / (stated + empty))
+    blood = packaged(xp, blood, 1e-4 * c["vessel_radius"] * widening)
+    baseline = c["baseline"] * xp.exp(
         -c["baseline_power"] * log_w + smooth_correction(c, tables, "baseline")
     )
     absorption = haemoglobin * blood + (1 - haemoglobin) * baseline
@@ -90,7 +99,7 @@ def calibrated_dermis(
     shape = rayleigh * xp.exp(-4 * log_w) + (1 - rayleigh) * xp.exp(-c["mie_power"] * log_w)
     shape = shape * xp.exp(smooth_correction(c, tables, "scattering"))
     return diffuse_reflectance(
-        xp, absorption, REDUCED_SCATTERING * scattering * shape, c["internal_reflection"]
+        xp, absorption, REDUCED_SCATTERING * scattering * shape, INTERNAL_REFLECTION
     )
 
 
