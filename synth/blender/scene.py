@@ -53,6 +53,7 @@ def _set_cycles(target: Any, samples: int, seed: int, threads: int) -> None:
     cycles.samples = samples
     cycles.seed = seed
     cycles.use_animated_seed = False
+    cycles.sampling_pattern = "TABULATED_SOBOL"  # a little less noise than the default
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = False
     cycles.use_guiding = False
