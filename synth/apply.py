@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> None:
     from synth.project import fit_head, project_maps, read_estimate
 
     estimate = read_estimate(options.estimate)
-    head = load_provider(options.heads).mean()
+    provider = load_provider(options.heads)
+    head = provider.mean()
     bpy = import_bpy()
     from synth.blender.portrait import build_portrait, render_picture, save_blend, set_gains
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
             planes = {**tile.maps, "seen": tile.seen}
             write_exr(paths[f"maps.{number}.exr"], planes, full_precision=())
         with quiet():
-            made = build_portrait(bpy, head, tiles, estimate.skin)
+            made = build_portrait(bpy, provider, tiles, estimate.skin)
         for name, gains in zip(
             PICTURES, ((1.0, 1.0), (options.melanin, options.haemoglobin)), strict=True
         ):

@@ -22,14 +22,15 @@ from synth.blender.character import LANDMARKS
 from synth.blender.images import tiled_image
 from synth.blender.scene import add_head, area_light_power
 from synth.blender.skin_material import skin_material, skin_node
-from synth.heads.anatomy import Anatomy, vertex_regions
+from synth.heads import HeadProvider
 from synth.project import MAPS, Tile
 from synth.project.raster import skin_faces
 from synth.sample.config import SampleConfig
 from synth.sample.face import grow_shell
 from synth.sample.hair import sample_hair
+from synth.sample.layout import layout_of
 from synth.sample.not_skin import sample_not_skin
-from synth.scene import REGIONS, SKIN_REGIONS, AreaLight, HeadMesh
+from synth.scene import AreaLight, HeadMesh
 
 _SEED = 19
 """Hair and eyes are the same in every portrait."""
@@ -55,19 +56,26 @@ class _Dress:
 
 
 def build_portrait(
-    bpy: Any, head: HeadMesh, tiles: Mapping[int, Tile], skin: SkinModel | None = None
+    bpy: Any, provider: HeadProvider, tiles: Mapping[int, Tile], skin: SkinModel | None = None
 ) -> Any:
-    """Reset Blender and set up the portrait of `head` with the maps of `project_maps` as its skin.
+    """Reset Blender and set up the portrait of a provider's mean head.
+
+    Parameters
+    ----------
+    tiles
+        Its skin, from `synth.project.project_maps`.
+    skin
+        The skin model of those maps; None: the calibrated one.
 
     Returns
     -------
     The head's `bpy.types.Object`; every map is a packed Non-Color image inside the file.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene = bpy.context.scene
+    scene, head = bpy.context.scene, provider.mean()
     scene.unit_settings.scale_length = 0.01
     scene.unit_settings.length_unit = "CENTIMETERS"
-    dress = _dressed(head, float(np.median(tiles[min(tiles)].maps["melanin"])))
+    dress = _dressed(provider, head, float(np.median(tiles[min(tiles)].maps["melanin"])))
     made = add_head(bpy, scene, dress.head)
     made.rotation_euler.x = np.pi / 2
     made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
@@ -119,32 +127,20 @@ def save_blend(bpy: Any, path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, compress=True)
 
 
-def _dressed(head: HeadMesh, melanin: float) -> _Dress:
+def _dressed(provider: HeadProvider, head: HeadMesh, melanin: float) -> _Dress:
     """Hair, brows, eyes, mouth and lashes from the dataset's samplers, always the same ones."""
     rng = np.random.default_rng(_SEED)
-    canonical = head.canonical.astype(np.float64)
-    region = vertex_regions(head)
-    skin = np.flatnonzero(np.isin(region, [REGIONS.index(name) for name in SKIN_REGIONS]))
-    ears = np.isin(region[skin], [REGIONS.index("ear_left"), REGIONS.index("ear_right")])
+    layout = layout_of(provider)
     tone = float(np.clip(to_unit(melanin, MELANIN_RANGE), 0, 1))
     config = SampleConfig(hair_share=1.0, brow_share=1.0, beard_share=0.0)
-    anatomy = Anatomy.of(head)
-    hair = sample_hair(rng, config, canonical[skin], anatomy, ears.astype(float), tone)
-    coefficients, roughness, _ = sample_not_skin(rng, canonical, region, _vertex_tiles(head), tone)
+    hair = sample_hair(rng, config, layout, tone)
+    coefficients, roughness, _ = sample_not_skin(rng, layout, tone)
+    skin = layout.skin
     coefficients[skin] = np.clip(hair.reflectance * hair.shade[:, None], 0, 1)
-    coverage = np.zeros(len(region))
+    coverage = np.zeros(len(layout.region))
     coverage[skin] = hair.coverage
     colour = np.asarray(reflectance_to_linear_srgb(coefficients @ bernstein_basis()))
     return _Dress(grow_shell(head, skin, hair.thickness), coverage, colour, roughness)
-
-
-def _vertex_tiles(head: HeadMesh) -> np.ndarray:
-    """(V,) UV tile along u of every vertex; 0 above the first row of tiles."""
-    tile = np.floor(head.uv[:, :3].mean(1)).astype(np.int64)
-    real = head.faces >= 0
-    out = np.zeros(len(head.vertices), np.int64)
-    out[head.faces[real]] = np.repeat(np.where(tile[:, 1] == 0, tile[:, 0], 0), real.sum(1))
-    return out
 
 
 def _paint(mesh: Any, dress: _Dress) -> None:
