@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bioface import SkinModel
-from bioface.errors import InputError
+from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.dataset.schema import DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter
@@ -91,24 +91,37 @@ def generate(
     BiofaceError
         The folder is in use, cannot be written or belongs to other settings; a render failed.
     """
-    with DatasetWriter(folder, settings.info()) as writer:
-        missing = [i for i in range(settings.count) if i not in writer.finished]
-        writer.log(f"start: {len(missing)} of {settings.count} samples to render")
-        done = settings.count - len(missing)
+    info = settings.info()
+    try:
+        with DatasetWriter(folder, info) as writer:
+            return _fill(writer, settings, progress)
+    except OSError as error:
+        raise BiofaceError(
+            f"{folder}: cannot be written ({error.strerror or error}); "
+            "run the same command again to continue"
+        ) from error
+
+
+def _fill(
+    writer: DatasetWriter, settings: Settings, progress: Callable[[int, int], None] | None
+) -> int:
+    missing = [i for i in range(settings.count) if i not in writer.finished]
+    writer.log(f"start: {len(missing)} of {settings.count} samples to render")
+    done = settings.count - len(missing)
+    if progress:
+        progress(done, settings.count)
+    jobs = make_jobs(writer.partial, missing, settings)
+    if settings.scheduler:
+        reports = run_jobs_on_cluster(jobs, settings.scheduler)
+    else:
+        reports = run_jobs(jobs, settings.workers)
+    for report in reports:
+        publish(writer, report)
+        done += 1
         if progress:
             progress(done, settings.count)
-        jobs = make_jobs(writer.partial, missing, settings)
-        if settings.scheduler:
-            reports = run_jobs_on_cluster(jobs, settings.scheduler)
-        else:
-            reports = run_jobs(jobs, settings.workers)
-        for report in reports:
-            publish(writer, report)
-            done += 1
-            if progress:
-                progress(done, settings.count)
-        writer.sort_manifest()
-        writer.log("end")
+    writer.sort_manifest()
+    writer.log("end")
     return len(missing)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr
 from synth.blender import compat, passes
 from synth.blender.scene import build_scene
@@ -55,6 +56,8 @@ def render(
     ------
     RenderCheckError
         The result is not sound ground truth; see `passes.check_passes`.
+    BiofaceError
+        `scratch` cannot take Blender's file.
     MissingDependencyError
         Blender or OpenEXR cannot be loaded.
     """
@@ -65,12 +68,18 @@ def render(
     with tempfile.TemporaryDirectory(prefix="render-", dir=scratch) as folder:
         path = Path(folder, "passes.exr")
         target.render.filepath = os.fspath(path)
-        bpy.ops.render.render(write_still=True)
-        raw = passes.split_layers(read_exr(path), compat.pass_prefixes(bpy))
-    error = passes.check_passes(raw, scene)
+        try:
+            bpy.ops.render.render(write_still=True)
+            layers = read_exr(path)
+        except (RuntimeError, InputError) as error:  # Blender may cut a file short without a word
+            raise BiofaceError(
+                f"{Path(folder).parent}: Blender could not write its passes here; is the disk full?"
+            ) from error
+    raw = passes.split_layers(layers, compat.pass_prefixes(bpy))
+    recomposition = passes.check_passes(raw, scene)
     channels = passes.assemble(raw, scene)
     passes.add_albedo(channels, skin_model)
-    return Rendering(channels, error)
+    return Rendering(channels, recomposition)
 
 
 def render_sample(
