@@ -186,3 +186,27 @@ def test_no_dask_names_the_command(monkeypatch):
 def test_settings_are_checked():
     with pytest.raises(InputError, match="--samples 0"):
         Settings(count=1, samples=0)
+
+
+def test_batches_run_as_tasks_of_a_dask_cluster(children, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    children("pass")
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    jobs = make_jobs(partial, list(range(3)), Settings(count=3, batch=2, scheduler="tcp://"))
+    assert {job.threads for job in jobs} == {1}
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    )
+    with cluster:
+        reports = list(processes.run_jobs_on_cluster(jobs, cluster.scheduler_address))
+    assert sorted(report["index"] for report in reports) == [0, 1, 2]
+
+
+def test_a_scheduler_that_does_not_answer_is_named():
+    pytest.importorskip("distributed")
+    with (
+        pytest.importorskip("dask").config.set({"distributed.comm.timeouts.connect": "100ms"}),
+        pytest.raises(BiofaceError, match="no Dask scheduler answers"),
+    ):
+        list(processes.run_jobs_on_cluster([], "tcp://127.0.0.1:1"))
