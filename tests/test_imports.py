@@ -21,7 +21,7 @@ sys.meta_path.insert(0, Blocker())
 LIGHT = """
 import bioface, synth
 import bioface.cli
-from bioface.spectral import camera, colour, formation, illuminant
+from bioface.spectral import camera, colour, formation, illuminant, inverse
 import numpy as np
 maps = {name: np.full((2, 2), 0.05) for name in formation.MAPS}
 lamp = illuminant.Illuminant.named("F11")

@@ -1,6 +1,6 @@
 """The fast decoder: reflectance as a short Chebyshev series in each pigment.
 
-In x = warp(melanin) and y = warp(haemoglobin) skin reflectance is so smooth that P = 8 by Q = 9
+In x = warp(melanin) and y = warp(haemoglobin) skin reflectance is so smooth that P = 8 by Q = 10
 Chebyshev polynomials hold it over all fractions from 0 to 1. For a separable model,
 R = A(melanin) B(haemoglobin), two small tables (P, 33) and (Q, 33) of A and B at the Chebyshev
 nodes carry everything, and with the projection (33, 3) of an image's light and camera
@@ -8,7 +8,7 @@ nodes carry everything, and with the projection (33, 3) of an image's light and 
     rgb_c(x, y) = sum_pq T_p(x) T_q(y) G_cpq,    G_cpq = sum_l Q_lc A_pl B_ql:
 
 the 33 bands are summed once an image instead of once a pixel. Tables are made anew at each call
-(17 spectra), so constants of the skin model may move and carry gradients. A model that is not
+(18 spectra), so constants of the skin model may move and carry gradients. A model that is not
 separable is tabulated on the grid of nodes, with more of them.
 
 Against the exact path the error in linear sRGB of a unit-shaded pixel stays below 1e-4 for the
@@ -29,7 +29,7 @@ from array_api_compat import array_namespace
 from bioface.spectral.backend import Array, like
 from bioface.spectral.skin import SkinModel
 
-NODES = (8, 9)
+NODES = (8, 10)
 """Chebyshev polynomials in melanin and in haemoglobin for a separable model."""
 
 NODES_NOT_SEPARABLE = (12, 20)
@@ -37,8 +37,8 @@ NODES_NOT_SEPARABLE = (12, 20)
 CHUNK = 65536
 """Pixels worked on at once: what keeps the temporaries in a processor's cache."""
 
-_MELANIN_KNEE = 0.25
-_HAEMOGLOBIN_KNEE = 0.001
+_MELANIN_KNEE = 0.3
+_HAEMOGLOBIN_KNEE = 0.0003
 _HAEMOGLOBIN_SPAN = math.log1p(1 / _HAEMOGLOBIN_KNEE)
 
 
@@ -50,7 +50,7 @@ class Coordinate(NamedTuple):
 
 
 def warp_melanin(fraction: Array) -> Coordinate:
-    """x = 2 (1 + k) f / (f + k) - 1 with k = 0.25, f clipped to 0-1."""
+    """x = 2 (1 + k) f / (f + k) - 1 with k = 0.3, f clipped to 0-1."""
     xp = array_namespace(fraction)
     k = _MELANIN_KNEE
     f = xp.clip(fraction, 0.0, 1.0)
@@ -60,13 +60,25 @@ def warp_melanin(fraction: Array) -> Coordinate:
 
 
 def warp_haemoglobin(fraction: Array) -> Coordinate:
-    """y = 2 log(1 + f / k) / log(1 + 1 / k) - 1 with k = 0.001, f clipped to 0-1."""
+    """y = 2 log(1 + f / k) / log(1 + 1 / k) - 1 with k = 0.0003, f clipped to 0-1."""
     xp = array_namespace(fraction)
     f = xp.clip(fraction, 0.0, 1.0)
     scale = 2 / _HAEMOGLOBIN_SPAN
     slope = scale / (f + _HAEMOGLOBIN_KNEE)
     value = scale * xp.log1p(f * (1 / _HAEMOGLOBIN_KNEE)) - 1
     return Coordinate(value, xp.where(f == fraction, slope, 0 * slope))
+
+
+def unwarp_melanin(x: Array) -> Array:
+    """The fraction at the coordinate x: the inverse of `warp_melanin`."""
+    share = (x + 1) / (2 + 2 * _MELANIN_KNEE)
+    return _MELANIN_KNEE * share / (1 - share)
+
+
+def unwarp_haemoglobin(y: Array) -> Array:
+    """The fraction at the coordinate y: the inverse of `warp_haemoglobin`."""
+    scaled = array_namespace(y).expm1((y + 1) * (_HAEMOGLOBIN_SPAN / 2))
+    return _HAEMOGLOBIN_KNEE * scaled
 
 
 def chebyshev(x: Array, count: int) -> Array:
@@ -101,10 +113,7 @@ def _to_coefficients(count: int) -> np.ndarray:
 @cache
 def node_fractions(melanin_count: int, haemoglobin_count: int) -> tuple[np.ndarray, np.ndarray]:
     """Volume fractions at the Chebyshev nodes of both coordinates."""
-    x, y = (_nodes(melanin_count) + 1) / 2, (_nodes(haemoglobin_count) + 1) / 2
-    share = x / (1 + _MELANIN_KNEE)
-    melanin = _MELANIN_KNEE * share / (1 - share)
-    return melanin, _HAEMOGLOBIN_KNEE * np.expm1(y * _HAEMOGLOBIN_SPAN)
+    return unwarp_melanin(_nodes(melanin_count)), unwarp_haemoglobin(_nodes(haemoglobin_count))
 
 
 def colour_series(skin: SkinModel, projection: Array) -> Array:

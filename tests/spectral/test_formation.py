@@ -142,10 +142,10 @@ def test_gradients_reach_every_input(path, method):
     import torch
 
     rng = np.random.default_rng(6)
-    spd_weights = torch.from_numpy(rng.dirichlet(np.ones(14), 2))
-    kelvin = torch.tensor([5200.0, 7010.0], dtype=torch.float64)
-    b, gains = (torch.from_numpy(a) for a in light_and_camera(rng, 2)[1:])
-    tensors = [torch.from_numpy(v) for v in maps(rng, 2, 1, 2).values()]
+    spd_weights = torch.from_numpy(rng.dirichlet(np.ones(14), 1))
+    kelvin = torch.tensor([7010.0], dtype=torch.float64)
+    b, gains = (torch.from_numpy(a) for a in light_and_camera(rng, 1)[1:])
+    tensors = [torch.from_numpy(v) for v in maps(rng, 1, 1, 2).values()]
 
     def render(melanin, haemoglobin, diffuse, specular, weights, kelvin, b, gains):
         values = {
@@ -159,7 +159,6 @@ def test_gradients_reach_every_input(path, method):
         return decode(values, spd, camera, path=path)
 
     inputs = [t.requires_grad_() for t in (*tensors, spd_weights, kelvin, b, gains)]
-    # The temperature is thousands of kelvin: its step must be larger to stay above rounding.
     assert torch.autograd.gradcheck(render, inputs, eps=1e-6, atol=1e-6, rtol=1e-4)
 
 
