@@ -8,21 +8,30 @@ _SLIDERS = (
 )
 
 
-class BIOFACE_PT_skin(bpy.types.Panel):
-    """Skin of the active object."""
+class _SideBar:
+    """Where the panels stand, and how they lay out their properties."""
 
-    bl_idname = "BIOFACE_PT_skin"
-    bl_label = "Skin"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "BioFace"
 
-    def draw(self, context: bpy.types.Context) -> None:
-        from synth.blender.skin_material import object_skin_node
-
+    def split_layout(self) -> bpy.types.UILayout:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
+        return layout
+
+
+class BIOFACE_PT_skin(_SideBar, bpy.types.Panel):
+    """Skin of the active object."""
+
+    bl_idname = "BIOFACE_PT_skin"
+    bl_label = "Skin"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        from synth.blender.skin_material import object_skin_node
+
+        layout = self.split_layout()
         if context.object is None or context.object.type != "MESH":
             layout.label(text="Select a mesh", icon="INFO")
             return
@@ -40,19 +49,14 @@ class BIOFACE_PT_skin(bpy.types.Panel):
                     column.prop(socket, "default_value", text=name)
 
 
-class BIOFACE_PT_photo(bpy.types.Panel):
+class BIOFACE_PT_photo(_SideBar, bpy.types.Panel):
     """Skin maps of a photo on the active object."""
 
     bl_idname = "BIOFACE_PT_photo"
     bl_label = "Photo to Skin"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "BioFace"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
+        layout = self.split_layout()
         layout.prop(context.scene.bioface, "texture_size")
         layout.operator("bioface.maps_project", icon="CAMERA_DATA")
 

@@ -122,7 +122,6 @@ def test_operators_edit_undo_and_project(blender, tmp_path):
         """
 installed = list(__import__("pathlib").Path("user").rglob("site-packages/bioface/__init__.py"))
 assert installed, "the wheels were not installed"
-scene = bpy.context.scene
 
 assert not bpy.ops.bioface.skin_material_add.poll()
 target = plane()
@@ -130,9 +129,18 @@ assert bpy.ops.bioface.skin_material_add() == {"FINISHED"}
 node = object_skin_node(target)
 assert node.inputs["Melanin Gain"].default_value == 1
 
+bpy.ops.ed.undo_push(message="before")
+bpy.ops.bioface.skin_material_add("EXEC_DEFAULT", True)
+assert len(bpy.data.materials) == 2
+bpy.ops.ed.undo()
+assert len(bpy.data.materials) == 1
+bpy.ops.ed.redo()
+assert len(bpy.data.materials) == 2
+target = bpy.context.object
+
 fails(bpy.ops.bioface.maps_project, "no camera", filepath=ESTIMATE)
 camera()
-scene.bioface.texture_size = 64
+bpy.context.scene.bioface.texture_size = 64
 assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}
 images = {node.label: node.image for node in target.active_material.node_tree.nodes
           if node.type == "TEX_IMAGE"}
