@@ -6,6 +6,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,12 @@ def _fill(
         reports = run_jobs_on_cluster(jobs, settings.scheduler)
     else:
         reports = run_jobs(jobs, settings.workers)
-    for report in reports:
-        publish(writer, report)
-        done += 1
-        if progress:
-            progress(done, settings.count)
+    with closing(reports):  # ends the render processes before their folder goes
+        for report in reports:
+            publish(writer, report)
+            done += 1
+            if progress:
+                progress(done, settings.count)
     writer.sort_manifest()
     writer.log("end")
     return len(missing)

@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from synth.dataset.schema import sample_id
 
 CHILD = ("-m", "synth.blender.child")
 """Arguments of Python that start a render process."""
+
+Reports = Generator[dict[str, Any], None, None]
 
 _ATTEMPTS = 2  # processes that may die on one sample before the run stops
 
@@ -108,7 +110,7 @@ class RenderProcess:
         self._log.unlink(missing_ok=True)
 
 
-def run_jobs(jobs: list[Job], workers: int) -> Iterator[dict[str, Any]]:
+def run_jobs(jobs: list[Job], workers: int) -> Reports:
     """Render on this machine, `workers` processes at a time; yields reports as they come.
 
     A process that dies (out of memory, killed) is followed by a fresh one for what it left; when
@@ -145,7 +147,7 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[dict[str, Any]]:
                 child.close()
 
 
-def run_jobs_on_cluster(jobs: list[Job], address: str) -> Iterator[dict[str, Any]]:
+def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
     """Render on a Dask cluster that shares the dataset's folder; yields reports batch by batch.
 
     A task renders one batch in a child process; a lost worker costs only its batch, which Dask
