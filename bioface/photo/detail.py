@@ -25,13 +25,13 @@ from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 UNIT_RANGE = (-0.25, 1.25)
 """Range of u in which pigments are looked for: the reach of the network's outputs."""
 
-SPREAD_LOG_DIFFUSE = 0.5
+SPREAD_LOG_DIFFUSE = 0.2
 SPREAD_MELANIN = 0.035
 SPREAD_HAEMOGLOBIN = 0.05
 SPREAD_SPECULAR = (0.005, 0.2)
 """Spread of the specular shading: a constant plus a share of the prior's value."""
 
-NOISE = 0.01
+NOISE = 0.03
 """Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""
 
 CLIPPED = (0.96, 1.0)
@@ -192,7 +192,9 @@ def _refine(
     white = colours.white[:, None]
     # Begin at the photo's brightness: from far away the linearised decoder misleads.
     skin = colours.look_up(melanin, haemoglobin, slice(0, 3))[0]
-    left = np.maximum((photo - specular * white).sum(axis=0), 0.1 * photo.sum(axis=0) + 1e-3)
+    left = np.maximum(
+        (photo - specular * white).sum(axis=0), 0.1 * np.abs(photo).sum(axis=0) + 1e-3
+    )
     log_diffuse = np.log(left / np.maximum(skin.sum(axis=0), 1e-3))
     for _ in range(_STEPS):
         skin, by_melanin, by_haemoglobin = colours.look_up(melanin, haemoglobin, slice(0, 3))

@@ -104,7 +104,7 @@ def test_smooth_maps_get_their_detail_back(colours):
             [np.abs(log_shading).mean(), np.abs(maps.melanin_u - truth.melanin_u).mean()]
         )
 
-    assert error(found)[0] < 0.3 * error(prior)[0]
+    assert error(found)[0] < 0.4 * error(prior)[0]
     assert error(found)[1] < 1.3 * error(prior)[1]
 
 
