@@ -75,6 +75,10 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
     if not path.exists():
         known = ", ".join(NAMES)
         raise InputError(f"no head provider or file '{name_or_path}': use {known} or a path")
+    if path.is_dir():
+        raise InputError(
+            f"{path}: a folder; run `bioface-synth heads install ict-facekit --from {path}` once"
+        )
     if path.suffix == ".npz":
         from synth.heads.ict_facekit import IctFaceKit
 
@@ -83,7 +87,9 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
         from synth.heads.mesh import MeshHead
 
         return MeshHead.load(path)
-    raise InputError(f"{path}: heads are read from .npz (ICT-FaceKit) or .obj files")
+    raise InputError(
+        f"{path}: heads are read from .npz (ICT-FaceKit) or .obj files; export an .obj"
+    )
 
 
 __all__ = ["NAMES", "HeadMesh", "HeadProvider", "load_provider"]

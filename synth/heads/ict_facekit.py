@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class IctFaceKit(LinearHeads):
 
     @classmethod
     def load(cls, path: str | Path) -> IctFaceKit:
-        """Read the npz whose layout DATA.md and `synth heads install` describe.
+        """Read an npz of the arrays that `bioface-synth heads install` stores.
 
         Transparent shells (lacrimal fluid, eye blend, occlusion) and the irises behind the
         corneas are left out; lash cards, which need an alpha texture, are kept as short
@@ -133,9 +134,9 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         The file cannot be read as npz or lacks arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in (*ARRAYS, "expr_names")}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(
             f"{path}: not an ICT-FaceKit npz ({error}); see `bioface-synth heads install -h`"
         ) from error

@@ -1,0 +1,131 @@
+"""A user's own head from an OBJ file.
+
+Beside `NAME.obj` stands `NAME.landmarks.json`: a list of the 68 iBUG landmarks, each a vertex
+number counted from 0 or a point [x, y, z] in the file's units. The head faces +Z with +Y up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bioface.errors import InputError
+from synth.heads.anatomy import Anatomy, face_centres, label_skin
+from synth.heads.linear import LinearHeads
+from synth.heads.obj import ObjMesh, read_obj
+from synth.scene import REGIONS, HeadMesh
+
+# Words in the names of objects, groups and materials, and the region they mean.
+_WORDS = (
+    ("lash", "lashes"),
+    ("teeth tooth tongue gum mouth", "mouth"),
+    ("eyebrow brow hair beard", "hair"),
+    ("eye sclera cornea iris pupil", "eye"),
+    ("cloth shirt collar glasses cap hat", "accessory"),
+)
+_EYE_DISTANCE_CM = (3.0, 30.0)
+_EYES_ABOVE_ORIGIN = 3.2
+
+
+@dataclass(frozen=True, eq=False)
+class MeshHead(LinearHeads):
+    """One fixed head, without identity or expression modes; see `HeadProvider`."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> MeshHead:
+        """Read `NAME.obj` and `NAME.landmarks.json`.
+
+        Units are taken as the power of ten of a centimetre at which the eyes are 3-30 cm apart.
+        Faces are skin unless the name of their object, group or material says otherwise.
+
+        Raises
+        ------
+        InputError
+            Damaged or missing files, no UVs, or landmarks that are not 68 vertices or points.
+        """
+        path = Path(path)
+        marks = _read_sidecar(path.with_suffix(".landmarks.json"))
+        mesh = read_obj(path)
+        if (mesh.uv_indices[mesh.faces >= 0] < 0).any():
+            raise InputError(f"{path}: every face needs UVs; unwrap the mesh and export it again")
+        landmarks = _landmark_vertices(path, marks, mesh.vertices)
+        vertices = _to_centimetres(path, mesh.vertices, landmarks)
+        anatomy = Anatomy(vertices[landmarks])
+        region = label_skin(
+            face_centres(vertices, mesh.faces), anatomy, np.zeros(len(mesh.faces), bool)
+        )
+        region = _named_regions(mesh, region)
+        uv = mesh.uvs[np.maximum(mesh.uv_indices, 0)].astype(np.float32)
+        uv[mesh.faces < 0] = 0.0
+        digest = hashlib.sha256(vertices.astype("<f4").tobytes())
+        digest.update(mesh.faces.astype("<i4").tobytes() + landmarks.astype("<i4").tobytes())
+        none = np.zeros((0, vertices.size), np.float32)
+        return cls(
+            name=path.name,
+            asset_hash=digest.hexdigest(),
+            mean_vertices=vertices.astype(np.float32),
+            identity_modes=none,
+            expression_modes=none,
+            faces=mesh.faces.astype(np.int32),
+            uv=uv,
+            region=region,
+            landmarks=landmarks,
+        )
+
+    def sample(self, rng: np.random.Generator) -> HeadMesh:
+        """The head itself: there is nothing to draw."""
+        return self.mean()
+
+
+def _read_sidecar(path: Path) -> np.ndarray:
+    """The landmarks as (68,) vertex numbers or (68, 3) points."""
+    wrong = f"{path}: not a JSON list of 68 vertex numbers or points"
+    try:
+        values = np.array(json.loads(path.read_text()), np.float64)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: not found; list there the 68 iBUG landmarks as vertex numbers or points"
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(wrong) from error
+    numbers = values.shape == (68,) and not (values % 1).any() and values.min() >= 0
+    if not np.isfinite(values).all() or not (numbers or values.shape == (68, 3)):
+        raise InputError(wrong)
+    return values
+
+
+def _landmark_vertices(path: Path, marks: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """(68,) int32 vertex indices: the given ones, or those nearest to the given points."""
+    if marks.ndim == 2:
+        return ((vertices - marks[:, None]) ** 2).sum(-1).argmin(1).astype(np.int32)
+    if marks.max() >= len(vertices):
+        raise InputError(f"{path}: has {len(vertices)} vertices; a landmark is {marks.max():.0f}")
+    return marks.astype(np.int32)
+
+
+def _to_centimetres(path: Path, vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Vertices in cm, the eyes in front of and above the origin as on the other heads."""
+    marks = vertices[landmarks]
+    eyes = float(np.linalg.norm(marks[42:48].mean(0) - marks[36:42].mean(0)))
+    low, high = _EYE_DISTANCE_CM
+    scales = [10.0**k for k in range(-4, 5) if low <= eyes * 10.0**k < high]
+    if not scales or marks[30, 2] <= marks[36:48, 2].mean() or marks[8, 1] >= marks[27, 1]:
+        raise InputError(f"{path}: landmarks and mesh do not fit: +Y must be up and +Z the front")
+    vertices, marks = vertices * scales[0], marks * scales[0]
+    origin = Anatomy(marks).axis
+    origin[1] = marks[36:48, 1].mean() - _EYES_ABOVE_ORIGIN
+    return vertices - origin
+
+
+def _named_regions(mesh: ObjMesh, region: np.ndarray) -> np.ndarray:
+    out = region.copy()
+    for number, name in enumerate(mesh.parts):
+        for words, meaning in _WORDS:
+            if any(word in name.lower() for word in words.split()):
+                out[mesh.part == number] = REGIONS.index(meaning)
+                break
+    return out

@@ -1,0 +1,173 @@
+"""Heads from files: installing ICT-FaceKit, users' OBJ meshes, and what is refused."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioface.errors import InputError
+from synth.heads import install, load_provider
+from synth.heads.obj import read_obj, read_vertices
+from synth.scene import REGIONS
+
+ICT_FILE = Path(__file__).parents[3] / "shared" / "heads" / "ict_facekit_f16.npz"
+
+
+@pytest.fixture(autouse=True)
+def data_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def procedural():
+    return load_provider("procedural").mean()
+
+
+def write_obj(path: Path, head, scale: float = 1.0) -> Path:
+    """A head as OBJ with UVs, its eyes in a group of their own."""
+    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in head.vertices * scale]
+    names = {REGIONS.index("eye"): "Eyes", REGIONS.index("lashes"): "eye_lashes"}
+    count = 0
+    for face, uv, region in zip(head.faces, head.uv, head.region, strict=True):
+        lines.append(f"g {names.get(int(region), 'skin')}")
+        corners = []
+        for vertex, (u, v) in zip(face[face >= 0], uv[face >= 0], strict=True):
+            lines.append(f"vt {u:.5f} {v:.5f}")
+            count += 1
+            corners.append(f"{vertex + 1}/{count}")
+        lines.append("f " + " ".join(corners))
+    path.write_text("\n".join(lines) + "\n")
+    path.with_suffix(".landmarks.json").write_text(json.dumps(head.landmarks.tolist()))
+    return path
+
+
+def test_unknown_names_and_folders_are_refused_in_one_line(tmp_path):
+    for name, message in (
+        ("nobody", "procedural, ict-facekit"),
+        (tmp_path, "heads install"),
+        (tmp_path / "head.obj", "no head provider or file"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            load_provider(name)
+        assert "\n" not in str(caught.value)
+    glb = tmp_path / "head.glb"
+    glb.write_bytes(b"glTF")
+    with pytest.raises(InputError, match=r"\.obj"):
+        load_provider(glb)
+
+
+def test_missing_model_names_the_command():
+    with pytest.raises(InputError, match="bioface-synth heads install ict-facekit"):
+        load_provider("ict-facekit")
+
+
+@pytest.mark.skipif(not ICT_FILE.exists(), reason="the shared ICT-FaceKit file is absent")
+def test_install_from_npz_then_load_by_name(capsys):
+    parser = argparse.ArgumentParser()
+    install.configure(parser)
+    install.run(parser.parse_args(["install", "ict-facekit", "--from", str(ICT_FILE)]))
+    assert str(install.folder()) in capsys.readouterr().out
+    assert load_provider("ict-facekit").asset_hash == install.ICT_HASH
+
+
+@pytest.mark.skipif(not ICT_FILE.exists(), reason="the shared ICT-FaceKit file is absent")
+def test_changed_arrays_are_not_installed(tmp_path):
+    with np.load(ICT_FILE) as archive:
+        arrays = dict(archive)
+    arrays["mean"] = arrays["mean"] + np.float32(1e-3)
+    changed = tmp_path / "changed.npz"
+    np.savez(changed, **arrays)
+    with pytest.raises(InputError, match="not the published ICT-FaceKit arrays"):
+        install.install("ict-facekit", changed)
+    assert not install.folder().exists()
+
+
+def test_install_says_where_to_get_it_or_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match="git clone"):
+        install.install("ict-facekit", None)
+    with pytest.raises(InputError, match="no such file"):
+        install.install("ict-facekit", tmp_path / "absent")
+    with pytest.raises(InputError, match="generic_neutral_mesh"):
+        install.install("ict-facekit", tmp_path)
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(b"PK\x03\x04 not an archive")
+    with pytest.raises(InputError, match="not an ICT-FaceKit npz"):
+        install.install("ict-facekit", damaged)
+    with pytest.raises(InputError, match="unknown head model"):
+        install.install("somebody", damaged)
+
+
+def test_user_mesh_keeps_shape_units_and_named_parts(tmp_path, procedural):
+    head = load_provider(write_obj(tmp_path / "hero.obj", procedural, scale=0.01)).mean()
+    assert head.vertices.shape == procedural.vertices.shape
+    spread = np.ptp(head.vertices, axis=0) / np.ptp(procedural.vertices, axis=0)
+    np.testing.assert_allclose(spread, 1.0, atol=1e-3)
+    np.testing.assert_array_equal(head.landmarks, procedural.landmarks)
+    eyes = procedural.region == REGIONS.index("eye")
+    assert (head.region[eyes] == REGIONS.index("eye")).all()
+    lashes = procedural.region == REGIONS.index("lashes")
+    assert (head.region[lashes] == REGIONS.index("lashes")).all()
+    corners = (head.faces >= 0)[..., None]
+    np.testing.assert_allclose(head.uv, procedural.uv * corners, atol=1e-5)
+
+
+def test_user_mesh_takes_landmarks_as_points(tmp_path, procedural):
+    path = write_obj(tmp_path / "hero.obj", procedural)
+    points = procedural.vertices[procedural.landmarks].tolist()
+    path.with_suffix(".landmarks.json").write_text(json.dumps(points))
+    np.testing.assert_array_equal(load_provider(path).mean().landmarks, procedural.landmarks)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", "nonsense", "[" + "1.5," * 67 + "1]"])
+def test_bad_landmark_files_are_refused(tmp_path, content):
+    path = tmp_path / "hero.obj"
+    path.write_text("v 0 0 0\n")
+    path.with_suffix(".landmarks.json").write_text(content)
+    with pytest.raises(InputError, match="68"):
+        load_provider(path)
+
+
+def test_missing_landmarks_and_uvs_are_refused(tmp_path):
+    path = tmp_path / "plain.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(InputError, match=r"landmarks\.json: not found"):
+        load_provider(path)
+    path.with_suffix(".landmarks.json").write_text(json.dumps([3] * 68))
+    with pytest.raises(InputError, match="needs UVs"):
+        load_provider(path)
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/1\n")
+    with pytest.raises(InputError, match="a landmark is 3"):
+        load_provider(path)
+
+
+def test_obj_reader_splits_polygons_and_counts_from_the_end(tmp_path):
+    path = tmp_path / "five.obj"
+    path.write_text(
+        "# five corners\no body\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0.5 2 0\nv 0 1 0\nvt 0 0\nvt 1 1\n"
+        "usemtl skin\nf -5/1 -4/1/1 3/2 4/-1 5/2\ng eyes\nf 1//1 2//1 3//1 4//1\n"
+    )
+    mesh = read_obj(path)
+    assert mesh.faces.tolist() == [[0, 1, 2, -1], [0, 2, 3, -1], [0, 3, 4, -1], [0, 1, 2, 3]]
+    assert mesh.uv_indices[1].tolist() == [0, 1, 1, -1]
+    assert mesh.parts == ("body//skin", "body/eyes/skin")
+    assert mesh.part.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v 0 0\nv a b c\n", "vertex lines"),
+        ("v 0 0 0\nf 1 2\n", "damaged face on line 2"),
+        ("v 0 0 0\n", "no faces"),
+        ("v 0 0 0\nf 1 2 3\n", "does not hold"),
+    ],
+)
+def test_damaged_obj_files_are_named(tmp_path, text, message):
+    path = tmp_path / "bad.obj"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_obj(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_vertices(tmp_path / "absent.obj")
