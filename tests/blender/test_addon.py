@@ -21,6 +21,7 @@ pytestmark = pytest.mark.bpy
 ROOT = Path(__file__).resolve().parents[2]
 PRELUDE = """
 import sys
+from pathlib import Path
 import numpy as np
 import bpy
 ARCHIVE, ESTIMATE = sys.argv[1:3]
@@ -120,7 +121,7 @@ def test_the_archive_holds_our_wheels_and_no_others(archive):
 def test_operators_edit_undo_and_project(blender, tmp_path):
     blender(
         """
-installed = list(__import__("pathlib").Path("user").rglob("site-packages/bioface/__init__.py"))
+installed = list(Path("user").rglob("site-packages/bioface/__init__.py"))
 assert installed, "the wheels were not installed"
 
 assert not bpy.ops.bioface.skin_material_add.poll()
@@ -154,8 +155,9 @@ count = len(target.active_material.node_tree.nodes)
 assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}
 assert len(target.active_material.node_tree.nodes) == count
 
-bpy.ops.wm.save_as_mainfile(filepath="saved.blend")
-bpy.ops.wm.open_mainfile(filepath="saved.blend")
+saved = str(Path("saved.blend").resolve())
+bpy.ops.wm.save_as_mainfile(filepath=saved)
+bpy.ops.wm.open_mainfile(filepath=saved)
 (target,) = (o for o in bpy.data.objects if o.type == "MESH")
 image = object_skin_node(target).inputs["Melanin"].links[0].from_node.image
 np.testing.assert_array_equal(pixels(image), melanin)
@@ -192,7 +194,6 @@ assert not project.poll()
 def test_without_openexr_blenders_own_reader_is_used(blender):
     blender(
         """
-from pathlib import Path
 sys.modules["OpenEXR"] = None
 # Blender starts with its own packages on the path; the wheel leaves them aside.
 own = Path(bpy.utils.resource_path("LOCAL"), "python", "lib")
