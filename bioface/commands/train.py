@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument(
         "--data", type=Path, required=True, metavar="PACK", help="file of bioface-synth pack"
     )
+    pretrain.add_argument("--weights", type=Path, help="go on from these, at another size say")
     pretrain.add_argument("--size", type=int, default=128, help="side of the crops (default 128)")
     pretrain.add_argument("--skin", default="calibrated", help="skin model (default calibrated)")
     pretrain.add_argument("--batch", type=int, default=16, help="photos a step (default 16)")

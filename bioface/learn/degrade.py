@@ -133,9 +133,9 @@ def _background(
     colour = brightness * np.exp(rng.normal(0, 0.35, (count, 3)))
     smooth = torch.randn((count, 3, 5, 5), generator=generator, device=device)
     smooth = functional.interpolate(smooth, shape, mode="bilinear", align_corners=True)
-    texture = torch.randn((count, 1, shape[0] // 2 + 1, shape[1] // 2 + 1), generator=generator,
-                          device=device)  # fmt: skip
-    texture = functional.interpolate(texture, shape, mode="nearest")
+    cells = 2 ** int(rng.integers(3, 7))
+    texture = torch.randn((count, 1, cells, cells), generator=generator, device=device)
+    texture = functional.interpolate(texture, shape, mode="bilinear", align_corners=False)
     scales = np.stack([rng.uniform(0, 0.5, count), rng.uniform(0, 0.4, count)], 1)
     scales[:, 1] *= rng.random(count) < 0.5
     a, b = torch.as_tensor(scales, dtype=torch.float32, device=device)[

@@ -38,9 +38,8 @@ SUPERVISED_WEIGHTS = {
     "appearance": 2.0,
 }
 
-PAPER_WEIGHTS = {"appearance": 1.0, "camera": 1e-4, "specular": 1e-3, "shading": 0.05}
-"""Default weights of the four self-supervised losses. The paper's (1e-3, 1e-4, 1e-5, 1e-5) are for
-sums over pixels; these are for means over skin."""
+PAPER_LOSSES = ("appearance", "camera", "specular", "shading")
+"""The four self-supervised losses of the paper (section 4.3)."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -129,7 +128,7 @@ def scale_free_shading(diffuse: Tensor, proxy: Tensor, mask: Tensor) -> Tensor:
 def self_supervised(
     prediction: Prediction, rendered: Tensor, photo: Tensor, mask: Tensor, proxy: Tensor
 ) -> dict[str, Tensor]:
-    """The paper's four losses, unweighted, keyed as in `PAPER_WEIGHTS`.
+    """The paper's four losses, unweighted, keyed as in `PAPER_LOSSES`.
 
     `rendered` and `photo` are linear (B, H, W, 3), `mask` the skin and `proxy` the shading proxy
     (B, H, W).
@@ -140,8 +139,3 @@ def self_supervised(
         "specular": specular_sparsity(prediction.specular_shading, mask),
         "shading": scale_free_shading(prediction.diffuse_shading, proxy, mask),
     }
-
-
-def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """The sum of the losses by their weights."""
-    return torch.stack([weights[name] * value for name, value in losses.items()]).sum()

@@ -20,7 +20,7 @@ from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
 from bioface.learn.relight import RelightConfig, Relighter, Targets
 from bioface.learn.training import REPORT, WEIGHTS, Budget, Training, fit, prepare
-from bioface.learn.weights import save_weights
+from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.skin import SkinModel
 
@@ -32,12 +32,16 @@ _EVALUATION_SEED = 1
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """Everything `pretrain` takes; `steps` or `minutes` bounds it."""
+    """Everything `pretrain` takes; `steps` or `minutes` bounds it.
+
+    `weights` are a file to go on from, for example after training at a smaller size.
+    """
 
     data: Path
     out: Path
     steps: int | None = None
     minutes: float | None = None
+    weights: Path | None = None
     size: int = 128
     batch: int = 16
     learning_rate: float = 2e-3
@@ -95,13 +99,19 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     packed = read_packed(options.data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     relighter = Relighter(packed, options.size, skin=SkinModel.load(options.skin), device=device)
-    settings = _settings(options, packed)
+    earlier = load_weights(options.weights) if options.weights else None
+    settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     train, held_out = split_samples(packed)
     torch.manual_seed(options.seed)
     components = len(relighter.cameras.deviations)
+    if earlier is None:
+        encoder = Encoder(EncoderConfig(components=components, size=options.size))
+    else:
+        encoder = Encoder(dataclasses.replace(earlier.encoder.config, size=options.size))
+        encoder.load_state_dict(earlier.encoder.state_dict())
     module = Pretraining(
-        Encoder(EncoderConfig(components=components, size=options.size)),
+        encoder,
         Decoder(DecoderConfig(skin=options.skin, components=components)),
         budget=budget,
         learning_rate=options.learning_rate,
@@ -133,6 +143,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         module.decoder,
         stage="pretrain",
         settings=settings,
+        steps=module.steps,
         skin_constants={k: float(v) for k, v in relighter.skin.constants.items()},
     )
     write_text(options.out / REPORT, json.dumps(report, indent=1) + "\n")
@@ -142,7 +153,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
 def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("data", "out", "resume", "overwrite", "evaluate"):
+    for name in ("data", "out", "weights", "resume", "overwrite", "evaluate"):
         del values[name]
     header = json.dumps(packed.header, sort_keys=True).encode()
     return values | {"data_sha256": hashlib.sha256(header).hexdigest()}

@@ -28,6 +28,8 @@ CHECKPOINT = Path("checkpoint") / "last.ckpt"
 LOG = "log.csv"
 WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
+SAVE_EVERY = 200
+"""Steps between checkpoints."""
 _WARM_UP = 0.03
 _LAST_RATE = 0.01
 _LOG_EVERY = 10
@@ -273,7 +275,6 @@ def fit(
     title: str,
     settings: dict[str, Any],
     checkpoint: Path | None = None,
-    save_every: int = 200,
 ) -> None:
     """Train until the budget is used up; the module then holds the averaged weights.
 
@@ -299,7 +300,7 @@ def fit(
     saver = ModelCheckpoint(
         dirpath=out / CHECKPOINT.parent,
         filename=CHECKPOINT.stem,
-        every_n_train_steps=save_every,
+        every_n_train_steps=SAVE_EVERY,
         save_top_k=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

@@ -68,19 +68,25 @@ def save_weights(
         "encoder": dataclasses.asdict(encoder.config),
         "decoder": dataclasses.asdict(decoder.config),
     }
-    content = save(
-        tensors,
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "config": json.dumps(config, sort_keys=True),
-            "skin_model": decoder.config.skin,
-            "metadata": json.dumps(metadata, sort_keys=True),
-        },
-    )
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": json.dumps(config, sort_keys=True),
+        "skin_model": decoder.config.skin,
+        "metadata": json.dumps(metadata, sort_keys=True),
+    }
+    content = _sorted(save(tensors, header))
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _sorted(content: bytes) -> bytes:
+    """The same file with its header in order: safetensors writes metadata in random order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def default_path() -> Path:
@@ -120,11 +126,10 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:
             f"this bioface reads version {VERSION}; {_ADVICE}"
         )
     try:
-        config = json.loads(header["config"])
+        config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
         encoder = Encoder(EncoderConfig.from_dict(config["encoder"]))
         encoder.load_state_dict(_part(tensors, "encoder."))
         decoder = _decoder(DecoderConfig.from_dict(config["decoder"]), _part(tensors, "decoder."))
-        metadata = json.loads(header["metadata"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{source}: weights do not match their config; {_ADVICE}") from error
     encoder.eval().requires_grad_(False)

@@ -1,0 +1,72 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+SMALL = EncoderConfig(widths=(16, 24, 32), head_width=8, detail=4, size=32)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    net = Encoder(SMALL).eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (2, 37, 81), (1, 5, 9), (1, 1, 1)])
+def test_every_image_size_and_a_batch_of_one(encoder, shape):
+    count, height, width = shape
+    prediction = encoder(torch.rand(count, 3, height, width))
+    for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading", "mask"):
+        assert getattr(prediction, name).shape == (count, height, width)
+    assert prediction.b.shape == (count, SMALL.components)
+    assert prediction.gains.shape == prediction.tone.shape == (count, 2)
+
+
+def test_an_image_reads_the_same_alone_and_in_a_batch(encoder):
+    images = torch.rand(3, 3, 32, 32)
+    together = encoder(images)
+    alone = encoder(images[1:2])
+    for name in ("melanin_u", "diffuse_shading", "b", "daylight_kelvin"):
+        torch.testing.assert_close(getattr(alone, name)[0], getattr(together, name)[1])
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1.0])
+def test_outputs_are_physical(encoder, extreme):
+    prediction = encoder(torch.full((1, 3, 32, 32), extreme))
+    assert 0 < prediction.melanin.min() <= prediction.melanin.max() < 1
+    assert 0 < prediction.haemoglobin.min() <= prediction.haemoglobin.max() < 0.1
+    assert (prediction.diffuse_shading > 0).all()
+    assert (prediction.specular_shading >= 0).all()
+    assert (prediction.mask.min() >= 0) & (prediction.mask.max() <= 1)
+    assert prediction.b.abs().max() <= 3
+    torch.testing.assert_close(prediction.illuminant_weights.sum(1), torch.ones(1))
+    assert 4000 <= prediction.daylight_kelvin <= 25000
+    assert (prediction.tone[:, 1].abs() < 0.9).all()
+    assert all(torch.isfinite(value).all() for value in vars(prediction).values())
+
+
+def test_every_parameter_gets_a_gradient():
+    net = Encoder(SMALL)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    prediction = net(torch.rand(2, 3, 32, 32))
+    sum(value.square().mean() for value in vars(prediction).values()).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_the_default_encoder_is_small():
+    assert sum(p.numel() for p in Encoder().parameters()) <= 5.8e6
+
+
+def test_config_survives_json():
+    import dataclasses
+    import json
+
+    config = EncoderConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(SMALL))))
+    assert config == SMALL

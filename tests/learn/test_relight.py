@@ -1,0 +1,137 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from conftest import CHANNELS, ellipsoid_sample  # noqa: E402
+
+from bioface.errors import InputError  # noqa: E402
+from bioface.learn.batches import RelitBatches, split  # noqa: E402
+from bioface.learn.relight import RelightConfig, Relighter  # noqa: E402
+from bioface.packed import read_packed, write_packed  # noqa: E402
+from bioface.spectral.colour import apply_tone  # noqa: E402
+from bioface.spectral.formation import Camera, decode  # noqa: E402
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def packed(pack_path):
+    return read_packed(pack_path)
+
+
+def batch(packed, config=None, seed=0, size=48, step=0):
+    relighter = Relighter(packed, size, config=config)
+    return RelitBatches(relighter, np.arange(len(packed)), 8, seed).at(step)
+
+
+def test_batches_depend_on_seed_and_step_alone(packed):
+    first, truth = batch(packed, step=3)
+    batches = iter(RelitBatches(Relighter(packed, 48), np.arange(len(packed)), 8, 0, start=3))
+    again, _ = next(batches)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, next(batches)[0])
+    assert not torch.equal(first, batch(packed, seed=1, step=3)[0])
+    assert torch.equal(truth.b, batch(packed, step=3)[1].b)
+
+
+@pytest.mark.parametrize("size", [32, 48, 64])
+def test_photos_are_bytes_and_targets_physical(packed, size):
+    photo, truth = batch(packed, size=size)
+    assert photo.shape == (8, 3, size, size)
+    torch.testing.assert_close(photo * 255, (photo * 255).round(), atol=1e-3, rtol=0)
+    assert photo.min() >= 0
+    assert photo.max() <= 1
+    for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading", "mask"):
+        values = getattr(truth, name)
+        assert values.shape == (8, size, size)
+        assert torch.isfinite(values).all()
+    assert (truth.diffuse_shading >= 0).all()
+    torch.testing.assert_close(truth.illuminant_weights.sum(1), torch.ones(8))
+    torch.testing.assert_close(truth.spd.sum(1), torch.ones(8))
+    assert truth.b.abs().max() <= 3
+
+
+def test_the_truth_explains_the_photo(packed):
+    """With one light and no cast, decoding the targets gives the clean image on skin."""
+    config = dataclasses.replace(RelightConfig.clean(), two_lights=0.0)
+    photo, truth = batch(packed, config)
+    cameras = Relighter(packed).cameras
+    maps = {
+        "melanin": from_unit(truth.melanin_u, MELANIN_RANGE),
+        "haemoglobin": from_unit(truth.haemoglobin_u, HAEMOGLOBIN_RANGE),
+        "diffuse_shading": truth.diffuse_shading,
+        "specular_shading": truth.specular_shading,
+    }
+    camera = Camera(cameras.sensitivities(truth.b), truth.gains, truth.method)
+    skin = truth.mask > 0.999
+    decoded = decode(maps, truth.spd, camera)
+    torch.testing.assert_close(decoded[skin], truth.linear[skin], atol=2e-3, rtol=2e-3)
+    shown = apply_tone(truth.linear, truth.tone).permute(0, 3, 1, 2)
+    difference = (shown - photo).abs().permute(0, 2, 3, 1)[skin]
+    assert difference.median() < 0.01
+
+
+def test_redrawn_pigments_fill_the_range(packed):
+    config = dataclasses.replace(RelightConfig(), redraw=1.0)
+    means = []
+    for step in range(12):
+        _, truth = batch(packed, config, step=step, size=24)
+        skin = (truth.mask > 0.9).float()
+        means.append((truth.melanin_u * skin).sum((1, 2)) / skin.sum((1, 2)))
+    means = torch.cat(means)
+    assert means.min() < 0.15
+    assert means.max() > 0.85
+    assert 0.2 < means.std() < 0.36
+
+
+def test_own_pigments_are_kept(packed):
+    config = dataclasses.replace(
+        RelightConfig(), redraw=0.0, zoom=(1.0, 1.0), shift=0.0, rotation_degrees=0.0
+    )
+    relighter = Relighter(packed, 48, config=config)
+    _, truth = relighter.draw(np.array([4]), np.random.default_rng(0))
+    stored = torch.tensor(np.asarray(packed.images[4], np.float32))
+    skin = stored[8] > 0.999
+    values = from_unit(truth.melanin_u[0], MELANIN_RANGE)
+    candidates = (values, values.flip(1))
+    errors = [float((c - stored[6])[skin].abs().median()) for c in candidates]
+    assert min(errors) < 2e-3
+
+
+def test_two_lights_mix_in_proportion_to_their_irradiance(packed):
+    config = dataclasses.replace(RelightConfig.clean(), two_lights=1.0)
+    _, truth = batch(packed, config)
+    assert (truth.illuminant_weights > 1e-3).sum(1).max() >= 2
+    assert torch.isfinite(truth.linear).all()
+
+
+def test_a_pack_without_a_channel_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    image = ellipsoid_sample(rng, 16)[:-5]
+    write_packed(tmp_path / "old.pack", CHANNELS[:9], [image[:9]], [{}], (16, 16))
+    with pytest.raises(InputError, match=r"old\.pack: no channel coverage"):
+        Relighter(read_packed(tmp_path / "old.pack"))
+
+
+def test_no_samples_left(packed):
+    with pytest.raises(InputError, match="no samples left"):
+        RelitBatches(Relighter(packed), np.zeros(0, int), 4, 0)
+
+
+def test_splits_are_stable():
+    names = [f"{i:06d}" for i in range(1000)]
+    train, held_out = split(names)
+    assert set(train) | set(held_out) == set(range(1000))
+    assert not set(train) & set(held_out)
+    assert 70 < len(held_out) < 130
+    _, fewer = split(names[:500])
+    assert set(fewer) == {i for i in held_out if i < 500}
+    for count in (2, 3, 24):
+        train, held_out = split(names[:count])
+        assert len(train) > 0
+        assert len(held_out) > 0
+    assert [part.tolist() for part in split(["one"])] == [[0], [0]]

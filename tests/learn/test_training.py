@@ -1,0 +1,187 @@
+import csv
+import json
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from bioface.errors import InputError  # noqa: E402
+from bioface.learn import finetune as finetuning  # noqa: E402
+from bioface.learn import pretrain as pretraining  # noqa: E402
+from bioface.learn import training  # noqa: E402
+from bioface.learn.encoder import EncoderConfig  # noqa: E402
+from bioface.learn.weights import load_weights  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """A tiny network, and a checkpoint every third step."""
+
+    def small(**values):
+        return EncoderConfig(widths=(16, 24, 32), head_width=8, detail=4, **values)
+
+    monkeypatch.setattr(pretraining, "EncoderConfig", small)
+    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    monkeypatch.setattr(training, "_LOG_EVERY", 1)
+
+
+def options(pack_path, out, **changes):
+    values = {"steps": 6, "size": 32, "batch": 4, "evaluate": 8} | changes
+    return pretraining.PretrainOptions(pack_path, out, **values)
+
+
+def rows(out):
+    with open(out / "log.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
+
+
+def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
+    report = pretraining.pretrain(options(pack_path, tmp_path / "run", steps=40))
+    model = load_weights(tmp_path / "run" / "weights.safetensors")
+    assert model.sha256 == report["weights_sha256"]
+    assert model.metadata["stage"] == "pretrain"
+    assert model.encoder.config.size == 32
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == report
+    for conditions in ("clean", "full"):
+        accuracy = report[conditions]
+        assert accuracy["photos"] == 8
+        assert 0 < accuracy["melanin"]["within"] <= accuracy["melanin"]["rmse"] < 1
+        assert sum(group["photos"] for group in accuracy["groups"].values()) == 8
+    losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
+    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
+
+
+def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    pretraining.pretrain(options(pack_path, whole))
+    losses = pretraining.Pretraining.losses
+
+    def killed(self, batch):
+        if self.global_step == 5:
+            raise RuntimeError("killed")
+        return losses(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining.Pretraining, "losses", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            pretraining.pretrain(options(pack_path, broken))
+    assert not (broken / "weights.safetensors").exists()
+    pretraining.pretrain(options(pack_path, broken, resume=True))
+    assert rows(broken) == rows(whole)
+    first = load_file(whole / "weights.safetensors")
+    second = load_file(broken / "weights.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_run_resumes_to_the_same_weights(pack_path, tmp_path):
+    report = pretraining.pretrain(options(pack_path, tmp_path))
+    (tmp_path / "weights.safetensors").unlink()
+    again = pretraining.pretrain(options(pack_path, tmp_path, resume=True))
+    assert again["weights_sha256"] == report["weights_sha256"]
+
+
+def test_runs_are_protected(pack_path, tmp_path):
+    pretraining.pretrain(options(pack_path, tmp_path, steps=3))
+    with pytest.raises(InputError, match="--resume or --overwrite"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=3))
+    with pytest.raises(InputError, match="started with size 32, not 48"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=3, size=48, resume=True))
+    (tmp_path / training.CHECKPOINT).write_bytes(b"broken")
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=3, resume=True))
+    pretraining.pretrain(options(pack_path, tmp_path, steps=4, overwrite=True))
+    assert len(rows(tmp_path)) == 4
+
+
+def test_training_goes_on_from_weights_at_another_size(pack_path, tmp_path):
+    pretraining.pretrain(options(pack_path, tmp_path / "a", steps=3))
+    report = pretraining.pretrain(
+        options(
+            pack_path, tmp_path / "b", steps=1, size=48, learning_rate=1e-12,
+            weights=tmp_path / "a" / "weights.safetensors",
+        )
+    )  # fmt: skip
+    assert report["steps"] == 1
+    a, b = (load_weights(tmp_path / run / "weights.safetensors") for run in "ab")
+    assert b.encoder.config.size == 48
+    torch.testing.assert_close(a.encoder.stem.weight, b.encoder.stem.weight)
+
+
+def test_divergence_is_told(pack_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        pretraining, "supervised_losses", lambda *_: {"melanin": torch.tensor(math.nan)}
+    )
+    with pytest.raises(Exception, match="training diverged at step 0 \\(melanin is not finite"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=3))
+
+
+def test_budget():
+    assert training.Budget(steps=10).progress(5, 1e9) == 0.5
+    assert training.Budget(minutes=2).progress(10**9, 60) == 0.5
+    assert training.Budget(steps=10, minutes=2).progress(5, 119) == pytest.approx(119 / 120)
+    with pytest.raises(InputError, match="--steps or --minutes"):
+        training.Budget()
+    with pytest.raises(InputError, match="--minutes 0: must be more than 0"):
+        training.Budget(minutes=0)
+
+
+@pytest.mark.slow
+def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
+    """The default photo: reconstruction improves, encoder and decoder move, replay included."""
+    pytest.importorskip("mediapipe")
+    pretraining.pretrain(options(pack_path, tmp_path / "pretrained", steps=20))
+    before = load_weights(tmp_path / "pretrained" / "weights.safetensors")
+    report = finetuning.finetune(
+        finetuning.FinetuneOptions(
+            [], tmp_path / "tuned", tmp_path / "pretrained" / "weights.safetensors",
+            data=pack_path, steps=25, batch=2, learning_rate=1e-3,
+        )
+    )  # fmt: skip
+    rmse = report["reconstruction_rmse"]
+    assert rmse["after"] < 0.8 * rmse["before"]
+    assert report["photos"] == ["astronaut (scikit-image)"]
+    after = load_weights(tmp_path / "tuned" / "weights.safetensors")
+    assert after.metadata["stage"] == "finetune"
+    assert after.decoder.skin_offsets.abs().max() > 0
+    assert after.decoder.camera_offsets.abs().max() > 0
+    assert not torch.equal(after.encoder.stem.weight, before.encoder.stem.weight)
+    assert "replay" in rows(tmp_path / "tuned")[0]
+
+
+def test_photos_without_a_face_are_skipped_with_a_line(tmp_path, capsys):
+    pytest.importorskip("mediapipe")
+    from PIL import Image
+
+    from bioface.learn.faces import load_faces
+
+    Image.new("RGB", (80, 80), "blue").save(tmp_path / "sky.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8broken")
+    with pytest.raises(InputError, match="no photo with a face"):
+        load_faces([tmp_path], 32)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "broken.jpg" in lines[0]
+    assert lines[1].startswith("skipped ")
+    assert "sky.png: no face found" in lines[1]
+
+
+def test_command_line(pack_path, tmp_path, capsys):
+    from bioface.cli import main
+
+    out = tmp_path / "run"
+    arguments = ["train", "pretrain", "--data", str(pack_path), "--out", str(out)]
+    arguments += ["--steps", "2", "--size", "32", "--batch", "2", "--threads", "2"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "weights.safetensors")
+    assert main(arguments) == 1
+    assert "holds a training run" in capsys.readouterr().err
+    arguments[arguments.index(str(pack_path))] = str(tmp_path / "missing.pack")
+    assert main([*arguments, "--overwrite"]) == 1
+    error = capsys.readouterr().err
+    assert "missing.pack: cannot be read" in error
+    assert error.count("\n") == 1
