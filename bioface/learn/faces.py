@@ -20,7 +20,7 @@ from bioface.learn.proxy import shading_proxy
 from bioface.photo.crop import FRAMING, Crop
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import find_faces
-from bioface.spectral.colour import srgb_decode
+from bioface.spectral.colour import srgb_decode, srgb_encode
 
 MARGIN = 1.3
 """Faces are kept in squares so much larger than the crop, which leaves room to move it."""
@@ -89,9 +89,9 @@ def _face(srgb: np.ndarray, size: int) -> np.ndarray:
         raise InputError("no face found")
     face = faces[0]
     crop = Crop.around(face.landmarks, round(MARGIN * size), MARGIN * FRAMING)
-    photo = crop.extract(srgb.astype(np.float32))
-    mask = crop.extract(face.mask.astype(np.float32))
-    linear = np.asarray(srgb_decode(photo))
+    linear = crop.extract(srgb_decode(srgb.astype(np.float32)))
+    photo = srgb_encode(linear)
+    mask = crop.extract(face.mask)
     proxy = shading_proxy(linear, mask, crop.from_photo(face.landmarks))
     return np.concatenate([photo.transpose(2, 0, 1), mask[None], proxy[None]]).astype(np.float16)
 
