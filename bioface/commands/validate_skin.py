@@ -1,0 +1,40 @@
+"""`bioface validate-skin`: fit a skin model to measured reflectance spectra."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bioface validate-skin`."""
+    parser.add_argument(
+        "spectra",
+        type=Path,
+        help="npz with wavelength (W,) in nm and reflectance (N, W), 0-1, specular included",
+    )
+    parser.add_argument("--model", default="calibrated", help="name of the skin model")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fit, and print the measures as lines or as one JSON object."""
+    from bioface.evaluate.validate_skin import read_spectra, validate_skin
+    from bioface.spectral.skin import SkinModel
+
+    model = SkinModel.load(options.model)
+    result = validate_skin(model, *read_spectra(options.spectra))
+    summary = result.summary()
+    if options.json:
+        print(json.dumps(summary))
+        return
+    low, high = result.wavelength[[0, -1]]
+    print(f"{summary['n']} spectra, {low:g}-{high:g} nm, skin model {model.name}")
+    print(f"specular_offset   {result.specular_offset:.4f}")
+    print(f"spectral RMSE     median {summary['rmse_median']:.5f}   p95 {summary['rmse_p95']:.5f}")
+    print(
+        f"CIEDE2000         median {summary['ciede2000_median']:.2f}      "
+        f"p95 {summary['ciede2000_p95']:.2f}"
+    )
+    print(f"on a bound        {result.on_bound.mean():.1%} of spectra")
