@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, default=512, help="pixels a side (%(default)s)")
     parser.add_argument("--texture", type=int, default=1024, help="texels a side (%(default)s)")
-    parser.add_argument("--samples", type=int, default=64, help="Cycles samples (%(default)s)")
+    parser.add_argument("--samples", type=int, default=32, help="Cycles samples (%(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
