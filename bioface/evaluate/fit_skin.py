@@ -108,29 +108,44 @@ def solve(
     squares does not rise.
     """
     lo, hi = limits(names)
-    identity = np.eye(len(names))
     coordinates = np.clip(start, lo, hi)
     spectra = predict(coordinates)
     cost = ((spectra - measured) ** 2).sum(axis=1)
     damping = np.full(len(measured), 1e-4)
+    active = np.arange(len(measured))
     for _ in range(iterations):
-        slope = jacobian(predict, coordinates, spectra)
-        gradient = np.einsum("nwk,nw->nk", slope, spectra - measured)
-        held = ((coordinates <= lo) & (gradient > 0)) | ((coordinates >= hi) & (gradient < 0))
-        free = ~held
-        normal = np.einsum("nwi,nwj->nij", slope, slope) * (free[:, :, None] & free[:, None, :])
-        diagonal = np.einsum("nii->ni", normal)
-        normal = normal + identity * (damping[:, None] * diagonal + 1e-12 + held)[:, :, None]
-        step = np.linalg.solve(normal, -(gradient * free)[:, :, None])[:, :, 0]
-        trial = np.clip(coordinates + step, lo, hi)
+        now, target = coordinates[active], measured[active]
+        step = _step(predict, now, spectra[active], target, damping[active], lo, hi)
+        trial = np.clip(now + step, lo, hi)
         trial_spectra = predict(trial)
-        trial_cost = ((trial_spectra - measured) ** 2).sum(axis=1)
-        better = trial_cost <= cost
-        moved = np.abs(np.where(better[:, None], trial - coordinates, 0.0)).max(initial=0.0)
-        coordinates = np.where(better[:, None], trial, coordinates)
-        spectra = np.where(better[:, None], trial_spectra, spectra)
-        cost = np.where(better, trial_cost, cost)
-        damping = np.clip(np.where(better, damping / 5, damping * 10), 1e-9, 1e6)
-        if moved < 1e-7 and better.all():
+        trial_cost = ((trial_spectra - target) ** 2).sum(axis=1)
+        better = trial_cost <= cost[active]
+        chosen = active[better]
+        coordinates[chosen], spectra[chosen] = trial[better], trial_spectra[better]
+        cost[chosen] = trial_cost[better]
+        damping[active] = np.clip(damping[active] * np.where(better, 0.2, 10.0), 1e-9, 1e6)
+        active = active[np.abs(trial - now).max(axis=1) > 1e-7]
+        if not len(active):
             break
     return coordinates, spectra
+
+
+def _step(
+    predict: Predict,
+    coordinates: np.ndarray,
+    spectra: np.ndarray,
+    measured: np.ndarray,
+    damping: np.ndarray,
+    lo: np.ndarray,
+    hi: np.ndarray,
+) -> np.ndarray:
+    """The damped Gauss-Newton step (N, K); coordinates that press on a bound stay there."""
+    slope = jacobian(predict, coordinates, spectra)
+    gradient = np.einsum("nwk,nw->nk", slope, spectra - measured)
+    held = ((coordinates <= lo) & (gradient > 0)) | ((coordinates >= hi) & (gradient < 0))
+    free = ~held
+    normal = np.einsum("nwi,nwj->nij", slope, slope) * (free[:, :, None] & free[:, None, :])
+    diagonal = np.einsum("nii->ni", normal)
+    ridge = damping[:, None] * diagonal + 1e-12 + held
+    normal = normal + ridge[:, :, None] * np.eye(coordinates.shape[1])
+    return np.linalg.solve(normal, -(gradient * free)[:, :, None])[:, :, 0]
