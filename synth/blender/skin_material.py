@@ -171,7 +171,8 @@ def _build_nodes(tree: Any, table: Any) -> None:
     texture = nodes.new("ShaderNodeTexImage")
     texture.location = (-50, 200)
     texture.image = table
-    texture.interpolation = "Linear"
+    # Where a map is noisy, EEVEE would read "Linear" from the table's small mip levels.
+    texture.interpolation = "Cubic"
     texture.extension = "EXTEND"
     links.new(join.outputs[0], texture.inputs["Vector"])
 
