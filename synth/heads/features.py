@@ -126,7 +126,7 @@ def lid_curves(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Heights of the edges of upper and lower lid at shares 0-1 of the way to the outer canthus."""
     share = np.clip(share, 0, 1)
     line = _CANTHI[0][1] + share * (_CANTHI[1][1] - _CANTHI[0][1])
-    upper = line + 0.56 * np.sin(np.pi * share**0.88) ** 0.8
+    upper = line + 0.53 * np.sin(np.pi * share**0.88) ** 0.8
     return upper, line - 0.36 * np.sin(np.pi * share**1.2) ** 0.9
 
 
@@ -136,12 +136,16 @@ def eye_share(x: np.ndarray) -> np.ndarray:
 
 
 def sculpt(
-    base: np.ndarray, domain: Domain, features: Features, expression: Expression
+    base: np.ndarray,
+    domain: Domain,
+    features: Features,
+    expression: Expression,
+    eyes_forward: float = 0.0,
 ) -> np.ndarray:
-    """The bare head (ROWS, COLUMNS, 3) with its face."""
+    """The bare head (ROWS, COLUMNS, 3) with its face, its eyes `eyes_forward` cm before `EYE`."""
     out = base.copy()
     _soft_tissue(out, domain, features)
-    _lids(out, domain, features, expression)
+    _lids(out, domain, features, expression, EYE[2] + eyes_forward)
     _nose(out, domain, features)
     _mouth(out, domain, features)
     return out
@@ -186,13 +190,15 @@ def _fold_distance(domain: Domain) -> np.ndarray:
     return np.linalg.norm(point - start - along[..., None] * (end - start), axis=-1)
 
 
-def _lids(out: np.ndarray, domain: Domain, p: Features, expression: Expression) -> None:
+def _lids(
+    out: np.ndarray, domain: Domain, p: Features, expression: Expression, depth: float
+) -> None:
     """Skin drawn over the eyeballs, open between the lids."""
     closing = _lid_motion(domain, expression)
     out[..., 1] += closing
     flat = np.hypot(np.abs(domain.x) - EYE[0], domain.y + closing - EYE[1])
     ball = EYE_RADIUS + LID_THICKNESS
-    lid = EYE[2] + np.sqrt(np.maximum(ball**2 - np.minimum(flat, 0.98 * ball) ** 2, 0))
+    lid = depth + np.sqrt(np.maximum(ball**2 - np.minimum(flat, 0.98 * ball) ** 2, 0))
     lid -= 4.0 * np.maximum(flat - 0.98 * ball, 0)
     near = flat < 2.6
     z = out[..., 2]
@@ -202,7 +208,7 @@ def _lids(out: np.ndarray, domain: Domain, p: Features, expression: Expression) 
     covered = covered - 0.07 * fold
     bag = np.exp(-((((domain.y - EYE[1]) + 1.05) / 0.2) ** 2) - ((flat - 1.05) / 0.7) ** 2)
     covered = covered - 0.05 * bag
-    behind = EYE[2] + np.sqrt(np.maximum((EYE_RADIUS - 0.3) ** 2 - flat**2, 0)) - 0.1
+    behind = depth + np.sqrt(np.maximum((EYE_RADIUS - 0.3) ** 2 - flat**2, 0)) - 0.1
     z[...] = np.where(near & (domain.front > 0), covered, z)
     z[...] = np.where(domain.opening, np.minimum(behind, z - 0.25), z)
     weight = eye_weight(domain)
@@ -212,7 +218,7 @@ def _lids(out: np.ndarray, domain: Domain, p: Features, expression: Expression) 
     out[..., 1] += 0.12 * p.eye_tilt * tilt * weight
     lid_side = np.where(domain.y > EYE[1], 1.0, -0.4) * np.exp(-((flat / 1.3) ** 4))
     inside = np.clip(np.sin(np.pi * np.clip(eye_share(domain.x), 0, 1)), 0, 1)
-    out[..., 1] += 0.13 * p.eye_open * lid_side * inside * domain.front
+    out[..., 1] += 0.09 * p.eye_open * lid_side * inside * domain.front
 
 
 def eye_weight(domain: Domain) -> np.ndarray:
@@ -239,11 +245,7 @@ def _lid_motion(domain: Domain, expression: Expression) -> np.ndarray:
 
 
 def _nose(out: np.ndarray, domain: Domain, p: Features) -> None:
-    y = domain.y + 0.0
-    stretch = 1 + 0.10 * p.nose_length
-    root = 3.0
-    y = root + (y - root) / np.where(y < root, stretch, 1.0)
-    x = np.abs(domain.x) / (1 + 0.16 * p.nose_width * np.clip((2.2 - y) / 2.5, 0, 1))
+    x, y = np.abs(domain.x), domain.y
     heights = np.array(
         [
             *((-2.1, 0.0), (-1.78, 0.18), (-1.55, 0.7), (-1.3, 1.5), (-1.0, 2.2), (-0.6, 2.42)),
@@ -256,24 +258,27 @@ def _nose(out: np.ndarray, domain: Domain, p: Features) -> None:
     ridge = monotone(heights[:, 0], heights[:, 1], np.clip(y, -2.1, 4.7)) * grown
     ridge = ridge + bridge * (ridge > 0)
     width = np.interp(
-        y, [-1.8, -1.2, -0.5, 0.2, 1.0, 2.0, 3.0], [0.5, 0.6, 0.8, 0.8, 0.7, 0.62, 0.7]
+        y,
+        [-1.8, -1.3, -0.9, -0.4, 0.2, 1.0, 2.0, 3.0],
+        [0.55, 0.75, 0.98, 0.95, 0.86, 0.78, 0.7, 0.75],
     )
-    section = 0.62 * np.exp(-((x / width) ** 2)) + 0.38 * np.exp(-((x / (2.0 * width)) ** 2))
+    section = 0.7 * np.exp(-((x / width) ** 2.4)) + 0.3 * np.exp(-((x / (1.9 * width)) ** 2))
     height = ridge * section
-    tip = 0.74 + 0.10 * p.nose_tip
-    ball = grown * 2.48 - 1.1 * ((x / tip) ** 2 + ((y + 0.62) / tip) ** 2)
-    height = smooth_max(height, np.maximum(ball, -1.0), 0.35)
-    wing = 1.42 * grown - 1.25 * (((x - 1.16) / 0.62) ** 2 + ((y + 0.88) / 0.66) ** 2)
-    height = smooth_max(height, np.maximum(wing, -1.0), 0.22)
-    nostril = np.exp(-(((x - 0.56) / 0.30) ** 2) - ((y + 1.36) / 0.24) ** 2)
-    height = np.maximum(height - 0.95 * nostril, 0.0)
+    tip = 0.84 + 0.10 * p.nose_tip
+    ball = grown * 2.46 - 0.85 * ((x / tip) ** 2 + ((y + 0.66) / tip) ** 2)
+    height = smooth_max(height, np.maximum(ball, -1.0), 0.5)
+    wing = 1.32 * grown - 1.25 * (((x - 1.14) / 0.58) ** 2 + ((y + 0.92) / 0.66) ** 2)
+    height = smooth_max(height, np.maximum(wing, -1.0), 0.28)
+    nostril = np.exp(-(((x - 0.58) / 0.30) ** 2) - ((y + 1.42) / 0.22) ** 2)
+    height = np.maximum(height - 0.9 * nostril, 0.0)
     fade = np.clip((2.6 - np.abs(domain.x)) / 0.6, 0, 1) * domain.front
     height = height * fade
     below = np.clip((0.8 - y) / 1.6, 0, 1)
     out[..., 2] += height
     out[..., 1] -= (0.14 - 0.05 * p.nose_tip) * height * below
-    move = fade * np.exp(-(((domain.y + 0.6) / 2.2) ** 2)) * np.clip((height - 0.1) / 0.8, 0, 1)
-    out[..., 1] -= 0.35 * p.nose_length * move
+    whole = np.exp(-((x / 2.1) ** 4)) * domain.front
+    out[..., 1] -= 0.38 * p.nose_length * whole * np.exp(-(((y + 0.9) / 1.6) ** 2))
+    out[..., 0] += 0.15 * p.nose_width * domain.x * whole * np.exp(-(((y + 0.8) / 1.6) ** 2))
 
 
 def _mouth(out: np.ndarray, domain: Domain, p: Features) -> None:
@@ -302,7 +307,7 @@ def _mouth(out: np.ndarray, domain: Domain, p: Features) -> None:
     crease = np.exp(-((y / 0.16) ** 2)) * (is_upper | is_lower) + ~(is_upper | is_lower)
     z -= 0.16 * crease * np.clip(span * 4, 0, 1)
     z -= 2.2 * np.sin(np.pi * share) ** 0.6 * span * ~(is_upper | is_lower)
-    z -= 0.16 * bell(domain, MOUTH_HALF + 0.05, LIP_LINE, 0.35, 0.5)
+    z -= 0.08 * bell(domain, MOUTH_HALF + 0.1, LIP_LINE, 0.45, 0.55)
     groove = np.exp(-((domain.x / 0.24) ** 2)) - 0.7 * np.exp(-(((x - 0.46) / 0.2) ** 2))
     z -= 0.10 * groove * np.exp(-(((domain.y + 2.25) / 0.42) ** 2)) * domain.front
     grow = np.exp(-(((domain.y - LIP_LINE) / 1.5) ** 2)) * np.exp(-((x / 3.6) ** 6))

@@ -28,13 +28,13 @@ class Patch:
     uv: np.ndarray
 
 
-def ear(size: float = 1.0, flare: float = 30.0) -> Patch:
+def ear(size: float = 1.0, flare: float = 23.0) -> Patch:
     """The left ear around its hollow: `size` scales it, `flare` is its angle from the head."""
     around = 2 * np.pi * np.arange(_EAR_SPOKES) / _EAR_SPOKES
     sine, cosine = np.sin(around), np.cos(around)
     across = np.where(cosine > 0, 2.0 + 0.45 * sine, 1.2 + 0.25 * sine)
-    back = across * cosine * (1 - 0.22 * np.clip(-sine, 0, 1) ** 2)
-    up = np.where(sine > 0, 3.1, 3.05) * sine
+    back = across * cosine
+    up = np.where(sine > 0, 3.1, 2.95) * sine
     rho = _EAR_RINGS[:, None]
     rings = [(rho * back, rho * up, _ear_relief(rho, around))]
     for share, sunk in _EAR_BACK:
@@ -61,7 +61,8 @@ def _ear_relief(rho: np.ndarray, around: np.ndarray) -> np.ndarray:
     rim = -0.12 * (rho > 0.97)
     lobe = 0.22 * np.exp(-(((rho - 0.72) / 0.2) ** 2)) * between(-115, -65)
     tragus = 0.5 * np.exp(-(((rho - 0.62) / 0.16) ** 2)) * between(182, 210, 18)
-    return 0.1 + hollow + antihelix + helix + rim + lobe + tragus
+    sunk = -0.45 * rho**2 * between(165, 225)
+    return 0.1 + sunk + hollow + antihelix + helix + rim + lobe + tragus
 
 
 def _ear_to_head(

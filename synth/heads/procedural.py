@@ -49,7 +49,7 @@ _IDENTITY: tuple[tuple[str, float], ...] = (
     ("forehead_slope", 0.5),
     *((field.name, 0.6) for field in fields(Features)),
     ("ear_size", 0.07),
-    ("ear_flare", 6.0),
+    ("ear_flare", 5.0),
 )
 _EXPRESSION = tuple(field.name for field in fields(Expression))
 _NEUTRAL_SHARE = 0.35
@@ -66,10 +66,10 @@ _FAMILIES: tuple[Family, ...] = (
     (0.20, 0.5, ("look_up",)),
     (0.20, -0.5, ("look_up",)),
 )
-_EAR = np.array([6.95, 1.35, -0.75])
+_EAR = np.array([7.15, 1.35, -0.85])
 _EAR_ROW = row_of("bridge")
 _TILES = {"head": (0, 0), "ears": (1, 0), "teeth": (3, 0), "lashes": (6, 0), "eyes": (0, 1)}
-_LASH_LENGTH = 0.38
+_LASH_LENGTH = 0.28
 _BALL = EYE_RADIUS - 0.03
 
 
@@ -136,17 +136,18 @@ def _vertices(domain: Domain, mean_base: np.ndarray, changes: dict[str, float]) 
             change, domain
         )
         base = mean_base + change + weight * (rigid - change)
-    skin = animate(sculpt(base, domain, features, expression), domain, expression)
+    shift = _eye_shift(base - mean_base, domain)
+    sculpted = sculpt(base, domain, features, expression, float(shift[2]))
+    skin = animate(sculpted, domain, expression)
     moved = base[_EAR_ROW, _ear_column()] - mean_base[_EAR_ROW, _ear_column()]
     patches = [
-        parts.ear(1.0 + changes.get("ear_size", 0.0), 30.0 + changes.get("ear_flare", 0.0)),
+        parts.ear(1.0 + changes.get("ear_size", 0.0), 23.0 + changes.get("ear_flare", 0.0)),
         parts.eyeball(_BALL, 25 * expression.look_left, 18 * expression.look_up),
     ]
     right_eye = parts.mirrored(
         parts.eyeball(_BALL, -25 * expression.look_left, 18 * expression.look_up)
     )
-    eye = EYE + np.array([0.22 * features.eye_spacing, 0.0, 0.18 * features.eye_depth])
-    eye = eye + _eye_shift(base - mean_base, domain)
+    eye = EYE + shift + np.array([0.22 * features.eye_spacing, 0.0, 0.18 * features.eye_depth])
     mirror = np.array([-1.0, 1.0, 1.0])
     ear = patches[0].vertices + _EAR + moved
     upper, lower = _teeth()
@@ -185,8 +186,8 @@ def _eye_shift(change: np.ndarray, domain: Domain) -> np.ndarray:
 
 def _teeth() -> tuple[parts.Patch, parts.Patch]:
     return (
-        parts.teeth(LIP_LINE + 0.6, LIP_LINE - 0.35, 9.75),
-        parts.teeth(LIP_LINE - 0.4, LIP_LINE - 1.2, 9.6),
+        parts.teeth(LIP_LINE + 0.6, LIP_LINE - 0.35, 9.4),
+        parts.teeth(LIP_LINE - 0.4, LIP_LINE - 1.0, 9.15),
     )
 
 
