@@ -22,6 +22,8 @@ _COLOURS = {
     "white": ((0.420, 0.450, 0.470, 0.480), 0.06, 0.01),
 }
 
+_LEAST_COVERAGE = 1e-3
+
 
 @dataclass(frozen=True)
 class Hair:
@@ -50,9 +52,10 @@ def sample_hair(
     brows = _brows(rng, config, layout)
     beard, beard_thickness = _beard(rng, config, layout)
     bare = 1 - layout.ears
-    coverage = 1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare)
+    coverage = np.clip(1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare), 0, 1)
+    coverage[coverage < _LEAST_COVERAGE] = 0.0
     return Hair(
-        coverage=np.clip(coverage, 0, 1),
+        coverage=coverage,
         thickness=(thickness * scalp + beard_thickness * beard) * bare,
         reflectance=np.clip(reflectance, 0.005, 0.9),
         shade=np.exp(rng.uniform(0.1, 0.45) * streak),
