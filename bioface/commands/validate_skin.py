@@ -20,11 +20,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fit, and print the measures as lines or as one JSON object."""
+    from bioface.errors import InputError
     from bioface.evaluate.validate_skin import read_spectra, validate_skin
     from bioface.spectral.skin import SkinModel
 
     model = SkinModel.load(options.model)
-    result = validate_skin(model, *read_spectra(options.spectra))
+    spectra = read_spectra(options.spectra)
+    try:
+        result = validate_skin(model, *spectra)
+    except InputError as error:
+        raise InputError(f"{options.spectra}: {error}") from error
     summary = result.summary()
     if options.json:
         print(json.dumps(summary))

@@ -84,7 +84,7 @@ def read_spectra(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         The file cannot be read, an array is missing, or `checked_spectra` refuses them.
     """
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in ("wavelength", "reflectance") if name in file}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error

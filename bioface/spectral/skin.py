@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +14,8 @@ from array_api_compat import array_namespace, device, is_array_api_obj
 
 from bioface.errors import InputError
 from bioface.spectral import skin_physics
+from bioface.spectral.backend import Array, like
+from bioface.spectral.tables import DATA
 
 PARAMETERS = {
     "melanin": (0.0, 1.0),
@@ -196,39 +197,36 @@ class SkinModel:
 @cache
 def calibration_table() -> dict[str, Any]:
     """The committed result of `scripts/calibrate_skin`, as its JSON holds it."""
-    text = files("bioface.data").joinpath("skin_calibrated.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    return json.loads((DATA / "skin_calibrated.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class _Context:
-    """One evaluation: namespace, working dtype, constants and inputs as arrays with a last axis."""
+    """One evaluation: the inputs as arrays with a last axis, in the dtype that is worked in."""
 
     model: SkinModel
-    xp: Any
-    dtype: Any
+    reference: Array
     result_dtype: Any
-    place: Any
-    arrays: dict[str, Any]
+    arrays: dict[str, Array]
 
     @staticmethod
     def of(model: SkinModel, given: Mapping[str, Any], validate: bool) -> _Context:
-        objects = [value for value in given.values() if is_array_api_obj(value)]
-        reference = objects or [v for v in model.constants.values() if is_array_api_obj(v)]
+        inputs = [v for v in given.values() if is_array_api_obj(v)]
+        sources = inputs or [v for v in model.constants.values() if is_array_api_obj(v)]
         try:
-            xp = array_namespace(*(reference or [np.empty(())]))
+            xp = array_namespace(*(sources or [np.empty(0)]))
         except TypeError as error:
             raise InputError(
-                "melanin and haemoglobin must be of one array library, such as numpy or torch"
+                f"{' and '.join(given)} must be of one array library, such as numpy or torch"
             ) from error
-        place = device(reference[0]) if reference else None
-        floating = [a.dtype for a in reference if xp.isdtype(a.dtype, "real floating")]
+        floating = [v.dtype for v in sources if xp.isdtype(v.dtype, "real floating")]
         result_dtype = xp.result_type(*floating) if floating else xp.float64
         dtype = result_dtype if xp.finfo(result_dtype).bits >= 32 else xp.float32
+        reference = xp.empty(0, dtype=dtype, device=device(sources[0]) if sources else None)
         arrays = {}
         for name, value in given.items():
             try:
-                arrays[name] = _cast(xp, value, dtype, place)
+                arrays[name] = like(reference, value)
             except (TypeError, ValueError) as error:
                 raise InputError(f"{name} must be a number or an array of numbers") from error
             if validate:
@@ -239,23 +237,24 @@ class _Context:
             shapes = " and ".join(f"{name} {tuple(a.shape)}" for name, a in arrays.items())
             raise InputError(f"shapes do not broadcast: {shapes}") from error
         expanded = {name: xp.expand_dims(a, axis=-1) for name, a in arrays.items()}
-        return _Context(model, xp, dtype, result_dtype, place, expanded)
+        return _Context(model, reference, result_dtype, expanded)
 
     @property
-    def constants(self) -> dict[str, Any]:
-        return {
-            name: _cast(self.xp, value, self.dtype, self.place)
-            for name, value in self.model.constants.items()
-        }
+    def xp(self) -> Any:
+        return array_namespace(self.reference)
 
-    def tables(self, tables: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return {name: _cast(self.xp, t, self.dtype, self.place) for name, t in tables.items()}
+    @property
+    def constants(self) -> dict[str, Array]:
+        return {name: like(self.reference, v) for name, v in self.model.constants.items()}
 
-    def epidermis(self, melanin: Any) -> Any:
+    def tables(self, tables: Mapping[str, np.ndarray]) -> dict[str, Array]:
+        return {name: like(self.reference, table) for name, table in tables.items()}
+
+    def epidermis(self, melanin: Array) -> Array:
         tables = self.tables(skin_physics.grid_tables())
         return skin_physics.calibrated_epidermis(self.xp, self.constants, tables, melanin)
 
-    def dermis(self, haemoglobin: Any, oxygenation: Any, scattering: Any) -> Any:
+    def dermis(self, haemoglobin: Array, oxygenation: Array, scattering: Array) -> Array:
         constants = self.constants
         return skin_physics.calibrated_dermis(
             self.xp,
@@ -266,25 +265,11 @@ class _Context:
             1.0 if scattering is None else scattering,
         )
 
-    def finish(self, values: Any) -> Any:
+    def finish(self, values: Array) -> Array:
         return self.xp.astype(values, self.result_dtype, copy=False)
 
 
-def _cast(xp: Any, value: Any, dtype: Any, place: Any) -> Any:
-    """`value` as an array of `xp`, keeping the gradient of one that already is."""
-    if is_array_api_obj(value) and array_namespace(value) is xp:
-        value = xp.astype(value, dtype, copy=False)
-        return value if place is None else _to(value, place)
-    return xp.asarray(value, dtype=dtype, device=place)
-
-
-def _to(value: Any, place: Any) -> Any:
-    from array_api_compat import to_device
-
-    return value if device(value) == place else to_device(value, place)
-
-
-def _check(xp: Any, name: str, values: Any) -> None:
+def _check(xp: Any, name: str, values: Array) -> None:
     lo, hi = PARAMETERS[name]
     if bool(xp.any(xp.isnan(values))):
         raise InputError(f"{name} holds NaN")
