@@ -164,6 +164,15 @@ def test_the_warp_lays_another_persons_landmarks_exactly():
     np.testing.assert_allclose(fit.points[head.landmarks], points[head.landmarks], atol=1e-2)
 
 
+def test_the_fit_does_not_depend_on_where_the_head_stands():
+    head = egg()
+    points, _ = look(head, 20)
+    moved = replace(head, vertices=head.vertices + np.float32([3, -20, 7]))
+    here, there = (fit_head(h, points[head.landmarks], SHAPE) for h in (head, moved))
+    np.testing.assert_allclose(there.points, here.points, atol=0.05)
+    np.testing.assert_allclose(there.position - here.position, [3, -20, 7], atol=0.05)
+
+
 @pytest.mark.parametrize("yaw", [0, 30])
 def test_known_maps_come_back_where_seen(yaw):
     head = egg()
