@@ -40,8 +40,8 @@ class SampleConfig:
         A person's median roughness and Principled specular IOR level, uniform.
     bump
         Height of the pore-scale relief, cm, log-uniform.
-    hair_share, brow_share, beard_share, freckle_share
-        Share of people with scalp hair, visible brows, a beard, freckles.
+    hair_share, brow_share, beard_share, freckle_share, clothes_share
+        Share of people with scalp hair, visible brows, a beard, freckles, a shirt.
     """
 
     yaw: float = 60.0
@@ -63,14 +63,15 @@ class SampleConfig:
     haemoglobin_u: Range = (0.05, 0.95)
     pigment_correlation: float = 0.25
     melanin_spread: Range = (0.035, 0.09)
-    haemoglobin_spread: Range = (0.05, 0.12)
-    roughness: Range = (0.3, 0.65)
+    haemoglobin_spread: Range = (0.05, 0.11)
+    roughness: Range = (0.35, 0.7)
     specular: Range = (0.2, 0.8)
     bump: Range = (0.001, 0.01)
     hair_share: float = 0.82
     brow_share: float = 0.9
     beard_share: float = 0.2
     freckle_share: float = 0.3
+    clothes_share: float = 0.8
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for tuples."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from synth.sample.config import SampleConfig
+from synth.sample.cover import Cover
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep
 from synth.sample.layout import Layout
 
@@ -22,27 +20,10 @@ _COLOURS = {
     "white": ((0.420, 0.450, 0.470, 0.480), 0.06, 0.01),
 }
 
-_LEAST_COVERAGE = 1e-3
-
-
-@dataclass(frozen=True)
-class Hair:
-    """Per skin vertex (N,): how much of the skin hair hides, and the shell's thickness in cm.
-
-    `coverage` is 0-1; `thickness` is how far the surface is pushed out; `reflectance` (4,) are
-    Bernstein coefficients; `shade` (N,) multiplies them.
-    """
-
-    coverage: np.ndarray
-    thickness: np.ndarray
-    reflectance: np.ndarray
-    shade: np.ndarray
-    record: dict[str, Any]
-
 
 def sample_hair(
     rng: np.random.Generator, config: SampleConfig, layout: Layout, melanin_u: float
-) -> Hair:
+) -> Cover:
     """Draw the hair of one person whose median melanin in u is `melanin_u`."""
     weights = np.array([a + (b - a) * melanin_u for _, a, b in _COLOURS.values()])
     colour = list(_COLOURS)[rng.choice(len(_COLOURS), p=weights / weights.sum())]
@@ -52,13 +33,13 @@ def sample_hair(
     brows = _brows(rng, config, layout)
     beard, beard_thickness = _beard(rng, config, layout)
     bare = 1 - layout.ears
-    coverage = np.clip(1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare), 0, 1)
-    coverage[coverage < _LEAST_COVERAGE] = 0.0
-    return Hair(
-        coverage=coverage,
+    shade = np.exp(rng.uniform(0.1, 0.45) * streak)
+    return Cover(
+        coverage=1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare),
         thickness=(thickness * scalp + beard_thickness * beard) * bare,
-        reflectance=np.clip(reflectance, 0.005, 0.9),
-        shade=np.exp(rng.uniform(0.1, 0.45) * streak),
+        reflectance=np.maximum(reflectance, 0.005) * shade[:, None],
+        roughness=0.5,
+        specular=0.35,
         record={"colour": colour, "style": style, "beard": bool(beard.max() > 0)},
     )
 
@@ -85,11 +66,11 @@ def _scalp(
 def _brows(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> np.ndarray:
     """Coverage of the brows: a noisy stroke along the brow landmarks, thinner outside."""
     shown = rng.random() < config.brow_share
-    density, half = rng.uniform(0.35, 0.95), rng.uniform(0.22, 0.5)
+    density, half = rng.uniform(0.35, 0.95), rng.uniform(0.18, 0.42)
     rough = layered_noise(rng, layout.points, (0.6, 0.3))
     outer = float(layout.anatomy.landmarks[26, 0])
     taper = 1 - 0.5 * smoothstep(np.abs(layout.points[:, 0]), 0.5 * outer, outer)
-    stroke = smoothstep(layout.brows / (half * taper) + 0.25 * rough, 1.4, 0.5)
+    stroke = smoothstep(layout.brows / (half * taper) + 0.3 * rough, 1.4, 0.5)
     return shown * density * stroke
 
 

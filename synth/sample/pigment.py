@@ -61,7 +61,7 @@ def sample_pigment(
     melanin = melanin + freckles * _freckles(rng, points, sites, base[0])
     melanin = melanin + _moles(rng, points, face)
     haemoglobin = haemoglobin + _blemishes(rng, points, face)
-    haemoglobin = haemoglobin + lips * rng.uniform(0.15, 0.45)
+    haemoglobin = haemoglobin + lips * rng.uniform(0.12, 0.38)
     melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.6, 1.0) - 0.02)
     record = {
         "melanin_u": float(base[0]),

@@ -6,6 +6,7 @@ import numpy as np
 
 from synth.heads import HeadProvider
 from synth.sample.config import SampleConfig
+from synth.sample.cover import sample_clothes
 from synth.sample.face import grow_shell, vertex_normals
 from synth.sample.hair import sample_hair
 from synth.sample.layout import layout_of
@@ -16,7 +17,6 @@ from synth.sample.surface import sample_surface
 from synth.sample.view import project, sample_view
 from synth.scene import REGIONS, HeadMesh, Scene
 
-_HAIR_ROUGHNESS, _HAIR_SPECULAR = 0.5, 0.35
 _PART_SPECULAR = 0.5
 _METERED_POINTS = 400
 
@@ -35,21 +35,30 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     surface = sample_surface(rng, config, layout)
     hair = sample_hair(rng, config, layout, tone)
     reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
-    head = grow_shell(head, skin, hair.thickness)
+    clothes = sample_clothes(rng, config, layout)
+    covers = (clothes, hair)
+    head = grow_shell(head, skin, hair.thickness + clothes.thickness)
 
+    bare, bump = np.ones(len(skin)), surface.bump
+    roughness, specular = surface.roughness, surface.specular
+    colour = np.zeros((len(skin), 4))
+    for cover in covers:
+        bare = cover.over(bare, 0.0)
+        bump = cover.over(bump, 0.0)
+        roughness = cover.over(roughness, cover.roughness)
+        specular = cover.over(specular, cover.specular)
+        colour += (cover.reflectance - colour) * (cover.coverage > 0)[:, None]
+    reflectance[skin] = colour
     attributes = {
-        "skin": _spread(1 - hair.coverage, skin, len(region)),
+        "skin": _spread(bare, skin, len(region)),
         "melanin": _spread(melanin, skin, len(region)),
         "haemoglobin": _spread(haemoglobin, skin, len(region)),
         "roughness": part_roughness.astype(np.float32),
         "specular": np.full(len(region), _PART_SPECULAR, np.float32),
-        "bump": _spread(surface.bump * (1 - hair.coverage), skin, len(region)),
+        "bump": _spread(bump, skin, len(region)),
     }
-    mixed = hair.coverage
-    attributes["roughness"][skin] = surface.roughness * (1 - mixed) + _HAIR_ROUGHNESS * mixed
-    attributes["specular"][skin] = surface.specular * (1 - mixed) + _HAIR_SPECULAR * mixed
-    reflectance[skin] = np.clip(hair.reflectance * hair.shade[:, None], 0, 1)
-    reflectance[skin] *= (mixed > 0)[:, None]
+    attributes["roughness"][skin] = roughness
+    attributes["specular"][skin] = specular
     for k in range(4):
         attributes[f"reflectance.{k}"] = reflectance[:, k].astype(np.float32)
 
@@ -64,6 +73,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "pigment": pigment_record,
         "surface": surface.record,
         "hair": hair.record,
+        "clothes": clothes.record,
         "parts": part_record,
         "view": view_record,
         "light": {

@@ -34,7 +34,7 @@ def sample_surface(rng: np.random.Generator, config: SampleConfig, layout: Layou
     bump = relief * layered_noise(rng, points, (0.25, 0.5), decay=1.0)
     bump = bump + 0.03 * age**2 * _lines(rng, layout)
     return Surface(
-        roughness=np.clip(roughness - 0.18 * oil * zone + 0.04 * uneven, 0.15, 0.9),
+        roughness=np.clip(roughness - 0.15 * oil * zone + 0.04 * uneven, 0.15, 0.9),
         specular=np.clip(specular + 0.2 * oil * zone + 0.05 * uneven, 0.05, 1.0),
         bump=bump,
         record={
