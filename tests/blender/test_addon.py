@@ -206,6 +206,32 @@ assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}
     )
 
 
+def test_the_panels_show_what_applies(blender):
+    blender(
+        """
+from unittest.mock import MagicMock
+
+def drawn(panel):
+    layout = MagicMock()
+    panel.draw(MagicMock(split_layout=lambda: layout), bpy.context)
+    return str(layout.mock_calls)
+
+skin, photo = bpy.types.BIOFACE_PT_skin, bpy.types.BIOFACE_PT_photo
+assert "Select a mesh" in drawn(skin)
+target = plane()
+assert "bioface.skin_material_add" in drawn(skin)
+bpy.ops.bioface.skin_material_add()
+assert "text='Melanin Gain'" in drawn(skin)
+camera()
+bpy.context.scene.bioface.texture_size = 64
+bpy.ops.bioface.maps_project(filepath=ESTIMATE)
+assert "Melanin from image" in drawn(skin)
+assert "texture_size" in drawn(photo)
+assert "bioface.maps_project" in drawn(photo)
+"""
+    )
+
+
 def test_disabling_leaves_nothing_behind(blender):
     blender(
         """
