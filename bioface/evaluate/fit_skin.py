@@ -124,7 +124,7 @@ def solve(
         coordinates[chosen], spectra[chosen] = trial[better], trial_spectra[better]
         cost[chosen] = trial_cost[better]
         damping[active] = np.clip(damping[active] * np.where(better, 0.2, 10.0), 1e-9, 1e6)
-        active = active[np.abs(trial - now).max(axis=1) > 1e-7]
+        active = active[np.abs(trial - now).max(axis=1) > 1e-9]
         if not len(active):
             break
     return coordinates, spectra
