@@ -136,7 +136,7 @@ def _dressed(provider: HeadProvider, head: HeadMesh, melanin: float) -> _Dress:
     hair = sample_hair(rng, config, layout, tone)
     coefficients, roughness, _ = sample_not_skin(rng, layout, tone)
     skin = layout.skin
-    coefficients[skin] = np.clip(hair.reflectance * hair.shade[:, None], 0, 1)
+    coefficients[skin] = hair.reflectance
     coverage = np.zeros(len(layout.region))
     coverage[skin] = hair.coverage
     colour = np.asarray(reflectance_to_linear_srgb(coefficients @ bernstein_basis()))
