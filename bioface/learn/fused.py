@@ -1,8 +1,9 @@
-"""The fast decoder's gradients in closed form: what bioface.spectral.fast computes, for torch.
+"""The fast decoder for torch, with its gradients in closed form.
 
-Autograd would keep some forty numbers a pixel for the backward pass of `bioface.spectral.fast`.
-Written out, the backward pass needs the four maps alone and makes the polynomials again, chunk by
-chunk, in the processor's cache: four numbers a pixel kept, and a fraction of the time.
+`bioface.spectral.fast.render` under autograd would keep some hundred numbers a pixel. Here the
+forward pass keeps the shading and the functions of either pigment with their slopes, 22 numbers,
+and the backward pass contracts them. Work goes chunk by chunk, so that temporaries stay in the
+processor's cache.
 """
 
 from __future__ import annotations
@@ -14,73 +15,137 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bioface.spectral import fast
+from bioface.spectral.backend import like
 
 CHUNK_ON_DEVICE = 1 << 22
 """Pixels at once on a GPU, where many small kernels would cost more than memory."""
 
 
 def render(
-    series: Tensor,
+    series: fast.Series,
     white: Tensor,
     melanin: Tensor,
     haemoglobin: Tensor,
     diffuse: Tensor,
     specular: Tensor,
 ) -> Tensor:
-    """`bioface.spectral.fast.render` with gradients to all six arguments (once)."""
-    result: Tensor = _Render.apply(series, white, melanin, haemoglobin, diffuse, specular)
+    """`bioface.spectral.fast.render` with gradients (once) to the table, the white and the maps."""
+    arguments = (series.table, white, melanin, haemoglobin, diffuse, specular)
+    if not (torch.is_grad_enabled() and any(a.requires_grad for a in arguments)):
+        return _forward(series.melanin, series.haemoglobin, *arguments, slopes=False)[0]
+    result: Tensor = _Render.apply(series.melanin, series.haemoglobin, *arguments)
     return result
 
 
-def _chunk_size(tensor: Tensor) -> int:
-    return fast.CHUNK if tensor.device.type == "cpu" else CHUNK_ON_DEVICE
+def _functions(basis: Tensor, coordinate: Tensor, slope: Tensor | None) -> Tensor:
+    """Functions (I, b, n) of a coordinate (b, n); with their slopes after them, (2 I, b, n).
+
+    The recurrence T_k+1 = 2 x T_k - T_k-1 is run on +-T_k, which makes it one addcmul a row.
+    """
+    order = basis.shape[1]
+    rows = coordinate.new_empty(order, *coordinate.shape)
+    signs = [1.0, 1.0]
+    rows[0], rows[1] = 1, coordinate
+    twice = 2 * coordinate
+    for k in range(2, order):
+        signs.append(-signs[k - 2])
+        torch.addcmul(rows[k - 2], twice, rows[k - 1], value=signs[k] * signs[k - 1], out=rows[k])
+    if slope is not None:
+        basis = torch.cat([basis, basis @ like(basis, fast.chebyshev_derivative(order))])
+    values = ((basis * basis.new_tensor(signs)) @ rows.flatten(1)).unflatten(1, coordinate.shape)
+    if slope is not None:
+        values[len(values) // 2 :] *= slope
+    return values
+
+
+def _forward(
+    melanin_basis: Tensor,
+    haemoglobin_basis: Tensor,
+    table: Tensor,
+    white: Tensor,
+    melanin: Tensor,
+    haemoglobin: Tensor,
+    diffuse: Tensor,
+    specular: Tensor,
+    *,
+    slopes: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """The image (B, 3, n), and the functions of each chunk."""
+    batch, pixels = melanin.shape
+    rank, other = len(melanin_basis), len(haemoglobin_basis)
+    out = melanin.new_empty(batch, 3, pixels)
+    kept = []
+    for images, part in _chunks(melanin):
+        m, h, d, s = (x[images, part] for x in (melanin, haemoglobin, diffuse, specular))
+        own = slice(None) if len(table) == 1 else images
+        a = _functions(
+            melanin_basis, fast.warp_melanin(m), fast.warp_melanin_slope(m) if slopes else None
+        )
+        b = _functions(
+            haemoglobin_basis,
+            fast.warp_haemoglobin(h),
+            fast.warp_haemoglobin_slope(h) if slopes else None,
+        )
+        kept += [a, b]
+        matrix = fast.matrix_of(table[own]).expand(len(m), -1, -1)
+        t = torch.bmm(matrix, b[:other].transpose(0, 1)).unflatten(1, (3, rank))
+        rgb = t[:, :, 0] * a[0][:, None]
+        for i in range(1, rank):
+            rgb.addcmul_(t[:, :, i], a[i][:, None])
+        torch.mul(rgb, d[:, None], out=out[images, :, part])
+        out[images, :, part].addcmul_(s[:, None], white[own, :, None])
+    return out, kept
+
+
+def _chunks(tensor: Tensor) -> list[tuple[slice, slice]]:
+    size = fast.CHUNK if tensor.device.type == "cpu" else CHUNK_ON_DEVICE
+    batch, pixels = tensor.shape
+    return list(fast.chunks(batch, pixels, size))
 
 
 class _Render(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
-        series, white, melanin, haemoglobin, diffuse, specular = inputs
-        ctx.save_for_backward(*inputs)
-        batch, pixels = melanin.shape
-        shared = len(series) == 1
-        out = melanin.new_empty(batch, 3, pixels)
-        for images, part in fast.chunks(batch, pixels, _chunk_size(melanin)):
-            own = slice(None) if shared else images
-            at = (images, part)
-            colour = fast.evaluate(series[own], melanin[at], haemoglobin[at])
-            target = out[images, :, part]
-            torch.mul(diffuse[at][:, None], colour, out=target)
-            target.addcmul_(specular[at][:, None], white[own, :, None])
+        out, kept = _forward(*inputs, slopes=True)
+        _, _, table, white, _, _, diffuse, specular = inputs
+        ctx.save_for_backward(table, white, diffuse, specular, *kept)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        series, white, melanin, haemoglobin, diffuse, specular = ctx.saved_tensors
-        batch, pixels = melanin.shape
-        shared = len(series) == 1
-        p, q = series.shape[-2:]
-        rows = fast.rows_of(series)
-        columns = rows.mT
-        grads = [torch.zeros_like(series), torch.zeros_like(white)]
-        maps = [torch.empty_like(melanin) for _ in range(4)]
-        for images, part in fast.chunks(batch, pixels, _chunk_size(melanin)):
-            own = slice(None) if shared else images
-            at = (images, part)
-            g, d = gradient[images, :, part], diffuse[at]
-            x, y = fast.warp_melanin(melanin[at]), fast.warp_haemoglobin(haemoglobin[at])
-            v, w = fast.chebyshev(x.value, p), fast.chebyshev(y.value, q)
-            t = (rows[own] @ w).unflatten(1, (3, p))
-            by_p = (t * g[:, :, None]).sum(1)
-            maps[2][at] = (by_p * v).sum(1)
-            by_x = (by_p * fast.chebyshev_slope(x.value, p)).sum(1)
-            maps[0][at] = by_x * (d * x.slope)
-            z = (g[:, :, None] * v[:, None]).flatten(1, 2)
-            by_y = ((columns[own] @ z) * fast.chebyshev_slope(y.value, q)).sum(1)
-            maps[1][at] = by_y * (d * y.slope)
-            maps[3][at] = (g * white[own, :, None]).sum(1)
-            of_series = (z @ (w * d[:, None]).mT).unflatten(1, (3, p))
-            of_white = (g * specular[at][:, None]).sum(2)
-            for total, value in zip(grads, (of_series, of_white), strict=True):
-                total[own] += value.sum(0, keepdim=True) if shared else value
-        return (*grads, *maps)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        table, white, diffuse, specular, *kept = ctx.saved_tensors
+        rank, other = table.shape[-2:]
+        # One product gives the sums over the channels and the other pigment's functions.
+        by_a = table.permute(0, 2, 1, 3).flatten(2)
+        by_b = table.permute(0, 3, 1, 2).flatten(2)
+        of_table, of_white = torch.zeros_like(table), torch.zeros_like(white)
+        of_maps = [torch.empty_like(diffuse) for _ in range(4)]
+        for (images, part), a, b in zip(_chunks(diffuse), kept[::2], kept[1::2], strict=True):
+            own = slice(None) if len(table) == 1 else images
+            g, d, s = gradient[images, :, part], diffuse[images, part], specular[images, part]
+            count = len(d)
+            z = (g[:, :, None] * b[:other].transpose(0, 1)[:, None]).flatten(1, 2)
+            r = torch.bmm(by_a[own].expand(count, -1, -1), z).transpose(0, 1)
+            of_maps[2][images, part] = _dot(a[:rank], r)
+            of_maps[0][images, part] = _dot(a[rank:], r).mul_(d)
+            lit = g * d[:, None]
+            z = (lit[:, :, None] * a[:rank].transpose(0, 1)[:, None]).flatten(1, 2)
+            r = torch.bmm(by_b[own].expand(count, -1, -1), z).transpose(0, 1)
+            of_maps[1][images, part] = _dot(b[other:], r)
+            of_maps[3][images, part] = (white[own, None] @ g)[:, 0]
+            parts = (
+                torch.bmm(z, b[:other].permute(1, 2, 0)).unflatten(1, (3, rank)),
+                (g @ s[:, :, None])[:, :, 0],
+            )
+            for total, value in zip((of_table, of_white), parts, strict=True):
+                total[own] += value.sum(0, keepdim=True) if len(table) == 1 else value
+        return (None, None, of_table, of_white, *of_maps)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    """Sum over the leading axis of the product."""
+    total = first[0] * second[0]
+    for one, other in zip(first[1:], second[1:], strict=True):
+        total.addcmul_(one, other)
+    return total

@@ -150,13 +150,18 @@ class _Table:
     def of(cls, skin: SkinModel, projection: np.ndarray) -> _Table:
         series = fast.colour_series(skin, projection)
         position = np.linspace(-1, 1, NODES)
-        p, q = series.shape[-2:]
-        v, w = fast.chebyshev(position, p), fast.chebyshev(position, q)
         step = position[1] - position[0]
-        dv, dw = (step * fast.chebyshev_slope(position, count) for count in (p, q))
+        (a, da), (b, db) = (
+            (
+                basis @ polynomials,
+                step * basis @ fast.chebyshev_derivative(len(polynomials)) @ polynomials,
+            )
+            for basis in (series.melanin, series.haemoglobin)
+            for polynomials in (fast.chebyshev(position, basis.shape[1]),)
+        )
         colour, by_x, by_y = (
-            (left.T @ series @ right).reshape(3, -1).astype(np.float32)
-            for left, right in ((v, w), (dv, w), (v, dw))
+            (left.T @ series.table @ right).reshape(3, -1).astype(np.float32)
+            for left, right in ((a, b), (da, b), (a, db))
         )
         white = projection.sum(0).astype(np.float32)
         return cls(colour, by_x, by_y, cls._starts(colour), white)
