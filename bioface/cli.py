@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bioface.errors import BiofaceError
 
@@ -13,7 +13,6 @@ COMMANDS = {
     "estimate": "read skin, light and camera from face photos",
     "edit": "re-render a photo with changed skin or light",
     "train": "pretrain and fine-tune the encoder",
-    "evaluate": "measure accuracy and the information floor",
     "validate-skin": "fit a skin model to measured reflectance spectra",
 }
 
@@ -34,19 +33,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"bioface.commands.{command.replace('-', '_')}")
             module.configure(subparser)
             subparser.set_defaults(run=module.run)
-    return guarded("bioface", lambda: _run(parser.parse_args(arguments)))
+    return guarded("bioface", "train", lambda: _run(parser.parse_args(arguments)))
 
 
 def _run(options: argparse.Namespace) -> int:
     return int(options.run(options) or 0)
 
 
-def guarded(program: str, action) -> int:  # noqa: ANN001
-    """Run `action`; a `BiofaceError` becomes one line on stderr and status 1, Ctrl-C status 130."""
+def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
+    """Run `action`; a `BiofaceError` becomes one line on stderr and status 1, Ctrl-C status 130.
+
+    So does a missing package of others, with the advice to install the optional part `extra`.
+    """
     try:
         return action()
     except BiofaceError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "bioface", "synth"):
+            raise
+        advice = f"run: pip install 'bioface[{extra}]'"
+        print(f"{program}: error: {package} is not installed; {advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         return int(options.run(options) or 0)
 
-    return guarded("bioface-synth", add_and_run)
+    return guarded("bioface-synth", "render", add_and_run)
 
 
 if __name__ == "__main__":

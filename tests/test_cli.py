@@ -1,0 +1,42 @@
+"""Both commands: every sub-command exists, and a missing package is one line."""
+
+import importlib.util
+
+import pytest
+
+import bioface.cli
+import synth.cli
+
+
+def test_every_command_has_its_module():
+    modules = [f"bioface.commands.{name.replace('-', '_')}" for name in bioface.cli.COMMANDS]
+    modules += [module for module, _ in synth.cli.COMMANDS.values()]
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("package", ["tqdm", "PIL.Image"])
+def test_a_missing_package_is_one_line_with_the_command(capsys, package):
+    def action():
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    assert bioface.cli.guarded("bioface", "train", action) == 1
+    name = package.partition(".")[0]
+    line = f"bioface: error: {name} is not installed; run: pip install 'bioface[train]'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug():
+    def action():
+        raise ModuleNotFoundError("No module named 'synth.nothing'", name="synth.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        bioface.cli.guarded("bioface", "train", action)
+
+
+@pytest.mark.parametrize("main", [bioface.cli.main, synth.cli.main])
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["--no-such-option"]])
+def test_wrong_usage_ends_with_status_2(capsys, main, arguments):
+    with pytest.raises(SystemExit) as ending:
+        main(arguments)
+    assert ending.value.code == 2
+    assert "error:" in capsys.readouterr().err
