@@ -112,6 +112,8 @@ def render_picture(bpy: Any, path: Path, size: int, samples: int) -> None:
     scene.cycles.use_adaptive_sampling = True
     scene.cycles.adaptive_threshold = 0.02
     scene.cycles.use_denoising = True
+    scene.cycles.use_light_tree = False  # slower for three lamps
+    scene.cycles.max_bounces = 4
     scene.render.resolution_x = scene.render.resolution_y = size
     scene.render.resolution_percentage = 100
     scene.view_settings.view_transform = "Standard"
