@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from conftest import CHANNELS, ellipsoid_sample  # noqa: E402
+from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
 from bioface.learn.batches import RelitBatches, split  # noqa: E402
