@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bioface.atomic import replacing
-from bioface.errors import InputError, MissingDependencyError
+from bioface.errors import BiofaceError, InputError, MissingDependencyError
 
 
 def _openexr() -> Any:
@@ -48,6 +48,8 @@ def write_exr(
     ------
     InputError
         No channels, shapes that differ, or a value that is not finite (also after half rounding).
+    BiofaceError
+        The file cannot be written, or exists and `overwrite` is false.
     """
     openexr = _openexr()
     if not channels:
@@ -65,7 +67,10 @@ def write_exr(
         planes[name] = plane
     header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
     with replacing(path, overwrite=overwrite) as temporary:
-        openexr.File(header, planes).write(os.fspath(temporary))
+        try:
+            openexr.File(header, planes).write(os.fspath(temporary))
+        except RuntimeError as error:
+            raise BiofaceError(f"{path}: cannot be written; is the disk full?") from error
 
 
 def read_exr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
