@@ -216,6 +216,8 @@ def write_estimate(
 ) -> Path:
     """Write `stem`.exr, .json and .png, all or none of them; returns the path of the EXR.
 
+    The folder is made if it is not there.
+
     Parameters
     ----------
     picture
@@ -231,6 +233,10 @@ def write_estimate(
     from PIL import Image
 
     base = Path(folder) / stem
+    try:
+        base.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BiofaceError(f"{folder}: cannot be made ({error.strerror})") from error
     exr, numbers, png = (Path(f"{base}{suffix}") for suffix in SUFFIXES)
     with ExitStack() as stack:
         # Each file is complete under a temporary name before the first gets its own.
@@ -279,7 +285,7 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
 def check_outputs(
     folder: str | os.PathLike[str], stems: Sequence[str], *, overwrite: bool = False
 ) -> None:
-    """Make `folder` if it is not there, and refuse before any work what could not be written.
+    """Refuse before any work what could not be written; makes and changes nothing.
 
     Raises
     ------
@@ -288,11 +294,11 @@ def check_outputs(
     """
     target = Path(folder)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target):
+        existing = next(place for place in (target, *target.absolute().parents) if place.exists())
+        if not existing.is_dir():
+            raise BiofaceError(f"{target}: {existing} is not a folder; name another with --out")
+        with tempfile.TemporaryFile(dir=existing):
             pass
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BiofaceError(f"{target}: not a folder; name another with --out") from error
     except OSError as error:
         raise BiofaceError(
             f"{target}: this folder cannot be written ({error.strerror}); name another with --out"
@@ -301,9 +307,9 @@ def check_outputs(
         return
     for stem in stems:
         for suffix in SUFFIXES:
-            existing = target / f"{stem}{suffix}"
-            if existing.exists():
-                raise BiofaceError(f"{existing}: exists already; pass --overwrite to replace it")
+            path = target / f"{stem}{suffix}"
+            if path.exists():
+                raise BiofaceError(f"{path}: exists already; pass --overwrite to replace it")
 
 
 def _json_text(content: Mapping[str, Any]) -> str:

@@ -101,7 +101,8 @@ def test_read_only_folder():
 def test_outputs_are_checked_before_work(tmp_path):
     folder = tmp_path / "new" / "folder"
     check_outputs(folder, ["a"])
-    assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir(parents=True)
     (folder / "b.png").touch()
     check_outputs(folder, ["a"])
     check_outputs(folder, ["a", "b"], overwrite=True)
