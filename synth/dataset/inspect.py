@@ -34,6 +34,7 @@ _BACKGROUND = 0.18  # linear grey
 _SHEET_SAMPLES = 48
 _YAW_EDGES = (-45, -15, 15, 45)
 _SKIN_CHANNELS = ("melanin", "haemoglobin")
+_KEPT_VALUES = 1 << 20  # of a channel for its percentiles, over the whole dataset
 
 
 def photograph(channels: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -105,7 +106,7 @@ class Statistics:
     ----------
     channels
         Channel to its 5th, 50th and 95th percentile and maximum over fully covered pixels
-        (of skin for pigments and albedo).
+        (of skin for pigments and albedo); percentiles of large datasets over every n-th pixel.
     skin_share
         Mean share of the picture that is skin.
     tones
@@ -128,6 +129,8 @@ def statistics(dataset: Dataset) -> Statistics:
     from tqdm import tqdm
 
     values: dict[str, list[np.ndarray]] = {}
+    highest: dict[str, float] = {}
+    kept = max(_KEPT_VALUES // len(dataset), 1)
     tones: Counter[str] = Counter()
     yaws: Counter[str] = Counter()
     setups: Counter[str] = Counter()
@@ -138,13 +141,15 @@ def statistics(dataset: Dataset) -> Statistics:
         shares.append(float(channels["mask"].mean()))
         for name, plane in channels.items():
             on_skin = name in _SKIN_CHANNELS or name.startswith("albedo")
-            values.setdefault(name, []).append(plane[skin if on_skin else covered])
+            shown = plane[skin if on_skin else covered]
+            values.setdefault(name, []).append(shown[:: max(-(-shown.size // kept), 1)])
+            highest[name] = max(highest.get(name, -np.inf), shown.max(initial=-np.inf))
         tones[_tone(channels, skin)] += 1
         record = dataset.record(index)
         yaws[_bin(record["view"]["yaw"])] += 1
         setups[record["light"]["setup"]] += 1
     return Statistics(
-        {name: _summary(planes) for name, planes in sorted(values.items())},
+        {name: _summary(planes, highest[name]) for name, planes in sorted(values.items())},
         float(np.mean(shares)),
         {name: tones[name] for name in (*ITA_CLASSES, "no skin") if name in tones},
         {name: yaws[name] for name in _yaw_names() if name in yaws},
@@ -168,12 +173,12 @@ def _bin(yaw: float) -> str:
     return _yaw_names()[int(np.searchsorted(_YAW_EDGES, yaw))]
 
 
-def _summary(planes: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
+def _summary(planes: Sequence[np.ndarray], highest: float) -> tuple[float, float, float, float]:
     joined = np.concatenate(planes)
     if not joined.size:
         return (0.0, 0.0, 0.0, 0.0)
     low, middle, high = np.percentile(joined, (5, 50, 95))
-    return float(low), float(middle), float(high), float(joined.max())
+    return float(low), float(middle), float(high), float(highest)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

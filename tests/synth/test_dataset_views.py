@@ -8,6 +8,7 @@ from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from synth import cli
+from synth.dataset import inspect
 from synth.dataset.inspect import contact_sheet, photograph, statistics, tone_map
 from synth.dataset.pack import pack
 from synth.dataset.read import Dataset
@@ -87,6 +88,14 @@ def test_statistics_count_every_sample(folder):
     assert found.setups == {"studio": COUNT}
     assert found.skin_share == pytest.approx(0.25)
     assert found.channels["haemoglobin"][1] == pytest.approx(0.02, rel=1e-3)
+
+
+def test_statistics_of_large_datasets_keep_part_of_the_pixels(folder, monkeypatch):
+    every = statistics(Dataset(folder)).channels
+    monkeypatch.setattr(inspect, "_KEPT_VALUES", 3 * COUNT)
+    some = statistics(Dataset(folder)).channels
+    assert some["melanin"] == pytest.approx(every["melanin"])
+    assert some["diffuse_shading.key"][3] == every["diffuse_shading.key"][3]
 
 
 def test_inspect_command_writes_the_sheet_and_prints(folder, capsys):
