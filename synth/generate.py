@@ -16,7 +16,7 @@ from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.dataset.schema import DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter
-from synth.heads import load_provider
+from synth.heads import NAMES, load_provider
 from synth.processes import Job, run_jobs, run_jobs_on_cluster
 from synth.sample.config import SampleConfig
 
@@ -164,7 +164,7 @@ def _cores() -> int:
 
 def _absolute(heads: str) -> str:
     """A path among head names made absolute: render processes may run elsewhere."""
-    return str(Path(heads).resolve()) if Path(heads).suffix and Path(heads).exists() else heads
+    return heads if heads in NAMES else str(Path(heads).expanduser().resolve())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

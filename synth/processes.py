@@ -161,7 +161,7 @@ def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
         `distributed` is not installed.
     """
     try:
-        from distributed import Client, as_completed
+        from distributed import Client, KilledWorker, as_completed
     except ImportError as error:
         raise MissingDependencyError(
             "--scheduler needs Dask, run: pip install 'bioface[cluster]'"
@@ -172,7 +172,14 @@ def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
         raise BiofaceError(f"--scheduler {address}: no Dask scheduler answers there") from error
     with client:
         for future in as_completed(client.map(render_batch, jobs, pure=False)):
-            yield from future.result()
+            try:
+                reports = future.result()
+            except KilledWorker as error:
+                raise BiofaceError(
+                    f"--scheduler {address}: workers keep dying on one batch, out of memory "
+                    "perhaps; see their logs, then run the same command again"
+                ) from error
+            yield from reports
 
 
 def render_batch(job: Job) -> list[dict[str, Any]]:
