@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from bioface.photo.result import check_outputs
 
     photos = find_photos(options.photos)
-    check_outputs(options.out, [photo.stem for photo in photos], overwrite=options.overwrite)
+    check_outputs(options.out, photos, overwrite=options.overwrite)
     model = load_model(options.weights)
     failed = 0
     with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:

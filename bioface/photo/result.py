@@ -283,14 +283,18 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
 
 
 def check_outputs(
-    folder: str | os.PathLike[str], stems: Sequence[str], *, overwrite: bool = False
+    folder: str | os.PathLike[str],
+    photos: Sequence[str | os.PathLike[str]],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Refuse before any work what could not be written; makes and changes nothing.
 
     Raises
     ------
     BiofaceError
-        The folder cannot be made or written to, or a result exists and `overwrite` is false.
+        The folder cannot be made or written to, a result exists and `overwrite` is false, or a
+        result would replace its own photo.
     """
     target = Path(folder)
     try:
@@ -303,12 +307,13 @@ def check_outputs(
         raise BiofaceError(
             f"{target}: this folder cannot be written ({error.strerror}); name another with --out"
         ) from error
-    if overwrite:
-        return
-    for stem in stems:
-        for suffix in SUFFIXES:
-            path = target / f"{stem}{suffix}"
-            if path.exists():
+    for photo in map(Path, photos):
+        for path in (target / f"{photo.stem}{suffix}" for suffix in SUFFIXES):
+            if not path.exists():
+                continue
+            if photo.exists() and path.samefile(photo):
+                raise BiofaceError(f"{photo}: its picture would replace it; name another --out")
+            if not overwrite:
                 raise BiofaceError(f"{path}: exists already; pass --overwrite to replace it")
 
 

@@ -85,6 +85,7 @@ def test_refusals_before_any_work(tmp_path, photo, weights, capsys, monkeypatch)
         ((photo, twin, "--out", out), "would both be written as person"),
         ((photo, "--out", photo / "below"), "not a folder"),
         ((photo, "--out", photo), "not a folder"),
+        ((photo, "--out", tmp_path, "--overwrite"), "its picture would replace it"),
     ]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "person.json").touch()
