@@ -28,9 +28,9 @@ def animate(vertices: np.ndarray, domain: Domain | None, expression: Expression)
     lips = bell(domain, 0.0, LIP_LINE, 1.6, 1.2)
     out[..., 0] -= expression.pucker * 0.28 * domain.x * bell(domain, 0.0, LIP_LINE, 3.2, 1.4)
     out[..., 2] += expression.pucker * 0.55 * lips
-    brow = bell(domain, 3.0, 5.0, 2.2, 1.1)
+    brow = bell(domain, 3.0, 5.3, 2.2, 1.1)
     out[..., 1] += expression.brow_raise * 0.5 * brow
-    inner = bell(domain, 1.5, 4.8, 1.3, 0.9)
+    inner = bell(domain, 1.5, 5.1, 1.3, 0.9)
     out[..., 1] -= expression.brow_lower * (0.32 * inner + 0.15 * brow)
     out[..., 0] -= expression.brow_lower * 0.2 * side * np.minimum(np.abs(domain.x), 1.0) * inner
     out[..., 2] += expression.brow_lower * 0.08 * inner

@@ -166,8 +166,8 @@ def smooth_max(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:
 
 def _soft_tissue(out: np.ndarray, domain: Domain, p: Features) -> None:
     z = out[..., 2]
-    z += (0.34 + 0.22 * p.brow_ridge) * bell(domain, 2.7, 4.75, 1.9, 0.6)
-    z += (0.16 + 0.15 * p.brow_ridge) * bell(domain, 0.0, 4.6, 1.0, 0.7)
+    z += (0.34 + 0.22 * p.brow_ridge) * bell(domain, 2.8, 5.0, 2.0, 0.65)
+    z += (0.16 + 0.15 * p.brow_ridge) * bell(domain, 0.0, 4.75, 1.0, 0.8)
     z -= 1.15 * bell(domain, 2.85, 3.1, 1.75, 1.0)
     z -= 0.45 * bell(domain, 1.35, 3.25, 0.6, 0.8)
     z += (0.40 + 0.30 * p.cheekbone) * bell(domain, 4.5, 1.0, 1.5, 1.0)
@@ -184,7 +184,7 @@ def _soft_tissue(out: np.ndarray, domain: Domain, p: Features) -> None:
 
 
 def _fold_distance(domain: Domain) -> np.ndarray:
-    start, end = np.array([1.85, -0.9]), np.array([3.25, -4.1])
+    start, end = np.array([1.85, -0.7]), np.array([3.25, -4.1])
     point = np.stack([np.abs(domain.x), domain.y], -1)
     along = np.clip((point - start) @ (end - start) / ((end - start) ** 2).sum(), 0, 1)
     return np.linalg.norm(point - start - along[..., None] * (end - start), axis=-1)
@@ -248,32 +248,34 @@ def _nose(out: np.ndarray, domain: Domain, p: Features) -> None:
     x, y = np.abs(domain.x), domain.y
     heights = np.array(
         [
-            *((-2.1, 0.0), (-1.78, 0.18), (-1.55, 0.7), (-1.3, 1.5), (-1.0, 2.2), (-0.6, 2.42)),
-            *((-0.2, 2.3), (0.4, 1.95), (1.2, 1.4), (2.2, 0.72), (3.0, 0.32), (3.7, 0.15)),
+            *((-1.85, 0.0), (-1.53, 0.18), (-1.3, 0.7), (-1.06, 1.5), (-0.78, 2.2), (-0.4, 2.42)),
+            *((-0.02, 2.3), (0.55, 1.95), (1.3, 1.38), (2.2, 0.72), (3.0, 0.32), (3.7, 0.15)),
             (4.7, 0.0),
         ]
     )
     grown = 1 + 0.13 * p.nose_height
     bridge = 0.28 * p.nose_bridge * np.exp(-(((y - 1.7) / 1.2) ** 2))
-    ridge = monotone(heights[:, 0], heights[:, 1], np.clip(y, -2.1, 4.7)) * grown
+    ridge = monotone(heights[:, 0], heights[:, 1], np.clip(y, -1.85, 4.7)) * grown
     ridge = ridge + bridge * (ridge > 0)
-    width = np.interp(
-        y,
-        [-1.8, -1.3, -0.9, -0.4, 0.2, 1.0, 2.0, 3.0],
-        [0.55, 0.75, 0.98, 0.95, 0.86, 0.78, 0.7, 0.75],
+    widths = np.array(
+        [
+            *((-1.55, 0.55), (-1.05, 0.75), (-0.68, 0.98), (-0.2, 0.95), (0.4, 0.86), (1.1, 0.78)),
+            *((2.0, 0.7), (3.0, 0.75)),
+        ]
     )
+    width = np.interp(y, *widths.T)
     section = 0.7 * np.exp(-((x / width) ** 2.4)) + 0.3 * np.exp(-((x / (1.9 * width)) ** 2))
     height = ridge * section
     tip = 0.84 + 0.10 * p.nose_tip
-    ball = grown * 2.46 - 0.85 * ((x / tip) ** 2 + ((y + 0.66) / tip) ** 2)
+    ball = grown * 2.46 - 0.85 * ((x / tip) ** 2 + ((y + 0.45) / tip) ** 2)
     height = smooth_max(height, np.maximum(ball, -1.0), 0.5)
-    wing = 1.32 * grown - 1.25 * (((x - 1.14) / 0.58) ** 2 + ((y + 0.92) / 0.66) ** 2)
+    wing = 1.32 * grown - 1.25 * (((x - 1.14) / 0.58) ** 2 + ((y + 0.7) / 0.64) ** 2)
     height = smooth_max(height, np.maximum(wing, -1.0), 0.28)
-    nostril = np.exp(-(((x - 0.58) / 0.30) ** 2) - ((y + 1.42) / 0.22) ** 2)
+    nostril = np.exp(-(((x - 0.58) / 0.30) ** 2) - ((y + 1.19) / 0.21) ** 2)
     height = np.maximum(height - 0.9 * nostril, 0.0)
     fade = np.clip((2.6 - np.abs(domain.x)) / 0.6, 0, 1) * domain.front
     height = height * fade
-    below = np.clip((0.8 - y) / 1.6, 0, 1)
+    below = np.clip((1.0 - y) / 1.6, 0, 1)
     out[..., 2] += height
     out[..., 1] -= (0.14 - 0.05 * p.nose_tip) * height * below
     whole = np.exp(-((x / 2.1) ** 4)) * domain.front
@@ -309,7 +311,7 @@ def _mouth(out: np.ndarray, domain: Domain, p: Features) -> None:
     z -= 2.2 * np.sin(np.pi * share) ** 0.6 * span * ~(is_upper | is_lower)
     z -= 0.08 * bell(domain, MOUTH_HALF + 0.1, LIP_LINE, 0.45, 0.55)
     groove = np.exp(-((domain.x / 0.24) ** 2)) - 0.7 * np.exp(-(((x - 0.46) / 0.2) ** 2))
-    z -= 0.10 * groove * np.exp(-(((domain.y + 2.25) / 0.42) ** 2)) * domain.front
+    z -= 0.10 * groove * np.exp(-(((domain.y + 2.1) / 0.5) ** 2)) * domain.front
     grow = np.exp(-(((domain.y - LIP_LINE) / 1.5) ** 2)) * np.exp(-((x / 3.6) ** 6))
     out[..., 0] += 0.11 * p.mouth_width * domain.x * grow * domain.front
     thick = p.lip_upper * is_upper * up * (1 - 0.6 * up) + p.lip_lower * is_lower * down * -0.4

@@ -66,7 +66,7 @@ _FAMILIES: tuple[Family, ...] = (
     (0.20, 0.5, ("look_up",)),
     (0.20, -0.5, ("look_up",)),
 )
-_EAR = np.array([7.15, 1.35, -0.85])
+_EAR = np.array([7.38, 1.35, -0.85])
 _EAR_ROW = row_of("bridge")
 _TILES = {"head": (0, 0), "ears": (1, 0), "teeth": (3, 0), "lashes": (6, 0), "eyes": (0, 1)}
 _LASH_LENGTH = 0.28
@@ -285,8 +285,8 @@ def _landmarks(domain: Domain) -> np.ndarray:
 
     jaw = [on_jaw(a, y) for a, y in _JAW]
     brow = [at(-x, y) for x, y in _BROW]
-    bridge = [at(0.0, y) for y in (3.0, 2.0, 0.8, -0.55)]
-    base = [at(-1.15, -1.5), at(-0.6, -1.65), at(0.0, -1.75)]
+    bridge = [at(0.0, y) for y in (3.0, 2.0, 0.95, -0.38)]
+    base = [at(-1.15, -1.25), at(-0.6, -1.4), at(0.0, -1.5)]
     top, bottom = domain.lid_rows
     start, width = 1.72, 2.80
     eye = [on_row(top, -start - s * width) for s in (1.0, 0.68, 0.32, 0.0)]
@@ -325,4 +325,4 @@ _JAW = (
     *((67.0, 3.2), (67.0, 1.3), (65.0, -0.6), (61.0, -2.4), (54.0, -4.2), (44.0, -5.7)),
     *((32.0, -6.9), (17.0, -7.7), (0.0, -8.1)),
 )
-_BROW = ((5.3, 4.5), (4.6, 5.0), (3.6, 5.25), (2.4, 5.15), (1.2, 4.8))
+_BROW = ((5.4, 4.75), (4.7, 5.3), (3.7, 5.55), (2.45, 5.45), (1.2, 5.1))

@@ -51,7 +51,7 @@ def _scalp(
     kind = rng.random()
     amount = rng.random()
     points = layout.points
-    height = layout.hairline + 0.35 * layered_noise(rng, points, (1.2, 0.5))
+    height = layout.hairline + 0.25 * layered_noise(rng, points, (1.2, 0.5))
     lift = rng.uniform(-0.8, 1.2)
     bulk = 1 + 0.3 * smooth_noise(rng, points, 3.0)
     if kind > config.hair_share:
