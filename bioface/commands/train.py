@@ -59,9 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; prints where the weights are and what they reach."""
-    # Threads of libgomp spin while they wait by default, which triples the CPU time of a step on a
-    # machine that does anything else; the policy is read when torch is first imported.
+    # Threads of libgomp and OpenBLAS spin while they wait by default, which triples the CPU time of
+    # a step on a machine that does anything else. Both are read at the first import.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import torch
 

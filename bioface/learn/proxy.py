@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import ConvexHull
 
 from bioface.errors import BiofaceError
 from bioface.spectral.tables import DATA
@@ -77,7 +78,12 @@ def fitted_normals(landmarks: np.ndarray, size: int) -> np.ndarray:
     points = project(face["points"][visible])
     points = points + warp(points)
     y, x = np.mgrid[:size, :size] + 0.5
-    seen = LinearNDInterpolator(points, normals[visible], fill_value=0.0)(x, y)
+    pixels = np.stack([x, y], -1)
+    # Looking up points outside the hull would take nearly all the time.
+    sides = ConvexHull(points).equations
+    within = (pixels @ sides[:, :2].T + sides[:, 2] < 0).all(-1)
+    seen = np.zeros((size, size, 3))
+    seen[within] = LinearNDInterpolator(points, normals[visible], fill_value=0.0)(pixels[within])
     inside = (np.abs(seen).sum(2) > 0)[..., None]
     smooth = gaussian_filter(seen, (_BLUR * size, _BLUR * size, 0))
     length = np.linalg.norm(smooth, axis=2, keepdims=True)
