@@ -1,8 +1,11 @@
 """Which package may import which: checked by running with imports blocked and by reading source."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,22 @@ def imported(path: Path) -> set[str]:
 
     visit(ast.parse(path.read_text(encoding="utf-8")))
     return found
+
+
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-contrib-python", "skimage": "scikit-image"}
+INSIDE_BLENDER = {"bpy": "bpy", "mathutils": "bpy", "OpenImageIO": "bpy"}
+
+
+def test_every_imported_package_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    declared = chain(project["dependencies"], *extras)
+    names = {re.split(r"[^\w-]", line)[0].lower() for line in declared}
+    known = DISTRIBUTIONS | INSIDE_BLENDER
+    used = set().union(*map(imported, sources("bioface") + sources("synth")))
+    used -= {"bioface", "synth"} | sys.stdlib_module_names
+    needed = {known.get(name, name.replace("_", "-").lower()) for name in used}
+    assert sorted(needed - names) == []
 
 
 def offenders(paths: list[Path], packages: set[str]) -> list[str]:
