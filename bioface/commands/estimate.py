@@ -31,6 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="side of the square in which the network sees a face; default: as it was trained",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    parser.add_argument(
+        "--albedo",
+        action="store_true",
+        help="the files are albedo textures (sRGB, no shading): invert each pixel, no network",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,12 +48,13 @@ def run(options: argparse.Namespace) -> int:
 
     photos = find_photos(options.photos)
     check_outputs(options.out, photos, overwrite=options.overwrite)
-    model = load_model(options.weights)
+    model = None if options.albedo else load_model(options.weights)
     failed = 0
     with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
         for photo in progress:
             try:
-                line = _estimate_one(photo, options, model)
+                read = _read_albedo if options.albedo else _estimate_one
+                line = read(photo, options, model)
             except BiofaceError as error:
                 failed += 1
                 tqdm.write(f"bioface: error: {error}", file=sys.stderr)
@@ -57,6 +63,13 @@ def run(options: argparse.Namespace) -> int:
     if failed and len(photos) > 1:
         print(f"bioface: {failed} of {len(photos)} photos could not be read", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _read_albedo(texture: Path, options: argparse.Namespace, _: None) -> str:
+    """Read and write one albedo texture; returns what to tell about it."""
+    from bioface.photo.albedo import write_albedo_maps
+
+    return str(write_albedo_maps(texture, options.out, overwrite=options.overwrite))
 
 
 def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # noqa: ANN001

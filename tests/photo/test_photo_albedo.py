@@ -1,0 +1,72 @@
+"""Skin maps of an albedo texture."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bioface.cli import main
+from bioface.errors import BiofaceError, InputError
+from bioface.exr import read_exr
+from bioface.photo.albedo import read_albedo, write_albedo_maps
+from bioface.photo.files import to_bytes
+from bioface.spectral.colour import reflectance_to_linear_srgb, srgb_encode
+from bioface.spectral.skin import SkinModel
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def texture(tmp_path):
+    """A square of skin, melanin rising to the right, with a green corner that is none."""
+    melanin = np.linspace(0.05, 0.3, 64) + np.zeros((64, 1))
+    spectra = SkinModel.load().reflectance(melanin, np.full((64, 64), 0.02))
+    srgb = srgb_encode(reflectance_to_linear_srgb(spectra))
+    srgb[:16, :16] = (0.1, 0.6, 0.1)
+    path = tmp_path / "face.png"
+    Image.fromarray(to_bytes(srgb)).save(path)
+    return path
+
+
+def test_a_texture_gives_its_pigments(texture, tmp_path):
+    exr = write_albedo_maps(texture, tmp_path / "out")
+    planes = read_exr(exr)
+    skin = np.ones((64, 64), bool)
+    skin[:16, :16] = False
+    np.testing.assert_allclose(planes["mask"], skin)
+    np.testing.assert_allclose(planes["melanin"][32], np.linspace(0.05, 0.3, 64), rtol=0.1)
+    assert np.median(planes["haemoglobin"][skin]) == pytest.approx(0.02, rel=0.05)
+    assert planes["melanin"][:16, :16].max() == 0
+    difference = np.abs(planes["reconstruction.R"] - planes["albedo.R"])[skin]
+    assert difference.max() < 0.01
+    numbers = json.loads((tmp_path / "out" / "face.json").read_text())
+    assert numbers["skin"]["pixels"] == skin.sum()
+    with Image.open(tmp_path / "out" / "face.png") as picture:
+        assert picture.size == (256, 64)
+
+
+def test_results_are_kept_unless_told_otherwise(texture, tmp_path):
+    write_albedo_maps(texture, tmp_path / "out")
+    with pytest.raises(BiofaceError, match="overwrite"):
+        write_albedo_maps(texture, tmp_path / "out")
+    write_albedo_maps(texture, tmp_path / "out", overwrite=True)
+
+
+def test_a_texture_without_skin_is_refused(tmp_path):
+    path = tmp_path / "grass.png"
+    Image.new("RGB", (40, 40), (20, 200, 20)).save(path)
+    with pytest.raises(InputError, match="grass"):
+        write_albedo_maps(path, tmp_path)
+
+
+def test_command(texture, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["estimate", "--albedo", str(texture), "--out", str(out)]) == 0
+    assert (out / "face.exr").exists()
+    assert main(["estimate", "--albedo", str(tmp_path / "no.png"), "--out", str(out)]) == 1
+    assert "no.png" in capsys.readouterr().err
+
+
+def test_maps_are_float32():
+    maps = read_albedo(np.full((2, 2, 3), 0.6, np.float32))
+    assert {plane.dtype for plane in maps.values()} == {np.dtype(np.float32)}
