@@ -13,6 +13,7 @@ COMMANDS = {
     "estimate": "read skin, light and camera from face photos",
     "edit": "re-render a photo with changed skin or light",
     "train": "pretrain and fine-tune the encoder",
+    "evaluate": "measure what accuracy there can be",
     "validate-skin": "fit a skin model to measured reflectance spectra",
 }
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _read_albedo(texture: Path, options: argparse.Namespace, _: None) -> str:
+def _read_albedo(texture: Path, options: argparse.Namespace, _: object) -> str:
     """Read and write one albedo texture; returns what to tell about it."""
     from bioface.photo.albedo import write_albedo_maps
 
