@@ -61,8 +61,8 @@ def sample_pigment(
     melanin = melanin + freckles * _freckles(rng, points, sites, base[0])
     melanin = melanin + _moles(rng, points, face)
     haemoglobin = haemoglobin + _blemishes(rng, points, face)
-    haemoglobin = haemoglobin + lips * rng.uniform(0.12, 0.38)
-    melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.6, 1.0) - 0.02)
+    haemoglobin = haemoglobin + lips * rng.uniform(0.25, 0.6)
+    melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.4, 0.9) - 0.03)
     record = {
         "melanin_u": float(base[0]),
         "haemoglobin_u": float(base[1]),
