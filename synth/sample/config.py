@@ -30,8 +30,8 @@ class SampleConfig:
         Weights of the light setups `flash`, `studio`, `window`, `sun`, `overcast`, `mixed`.
     exposure
         Mean diffuse shading over the visible skin, unoccluded, log-uniform.
-    melanin_u, haemoglobin_u
-        A person's median pigment in unit u (`bioface.spectral.units`), uniform.
+    melanin, haemoglobin
+        A person's median volume fraction, log-uniform: about even over skin tones (ITA).
     pigment_correlation
         Correlation of the two medians (of the normal scores).
     melanin_spread, haemoglobin_spread
@@ -59,8 +59,8 @@ class SampleConfig:
         ("mixed", 0.15),
     )
     exposure: Range = (0.5, 1.3)
-    melanin_u: Range = (0.0, 1.0)
-    haemoglobin_u: Range = (0.05, 0.95)
+    melanin: Range = (0.015, 0.45)
+    haemoglobin: Range = (0.003, 0.05)
     pigment_correlation: float = 0.25
     melanin_spread: Range = (0.035, 0.09)
     haemoglobin_spread: Range = (0.05, 0.11)

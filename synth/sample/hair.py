@@ -25,7 +25,8 @@ def sample_hair(
     rng: np.random.Generator, config: SampleConfig, layout: Layout, melanin_u: float
 ) -> Cover:
     """Draw the hair of one person whose median melanin in u is `melanin_u`."""
-    weights = np.array([a + (b - a) * melanin_u for _, a, b in _COLOURS.values()])
+    dark = min(max(melanin_u, 0.0), 1.0)
+    weights = np.array([a + (b - a) * dark for _, a, b in _COLOURS.values()])
     colour = list(_COLOURS)[rng.choice(len(_COLOURS), p=weights / weights.sum())]
     reflectance = np.array(_COLOURS[colour][0]) * np.exp(0.2 * rng.standard_normal())
     streak = layered_noise(rng, layout.points, (1.5, 0.5, 0.3))

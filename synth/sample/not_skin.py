@@ -52,7 +52,7 @@ def sample_not_skin(
     reflectance = np.zeros((len(points), 4))
     roughness = np.zeros(len(points))
     weight = np.array([share for _, share in _IRISES.values()])
-    weight[2:] *= max(0.02, 1 - 1.6 * melanin_u)
+    weight[2:] *= min(max(0.02, 1 - 1.6 * melanin_u), 1.0)
     colour = list(_IRISES)[rng.choice(len(weight), p=weight / weight.sum())]
     iris = np.array(_IRISES[colour][0]) * np.exp(0.2 * rng.standard_normal())
     pupil = float(rng.uniform(*_PUPIL_RADII))

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
 from synth.sample.layout import Layout
 
-_U_LIMITS = (-0.25, 1.35)
+_U_LIMITS = (-0.4, 1.35)
 
 # Mean and deviation, in u relative to the face's median, of each site.
 _SITES = {
@@ -57,7 +57,7 @@ def sample_pigment(
     melanin, haemoglobin = fields
     haemoglobin = haemoglobin + rng.uniform(0.0, 0.25) * rng.random() * sites["cheeks"]
     melanin = melanin + rng.uniform(0.0, 0.12) * _melasma(rng, points, sites)
-    freckles = rng.random() < config.freckle_share * (1.6 - 1.2 * base[0])
+    freckles = rng.random() < config.freckle_share * np.clip(1.6 - 1.2 * base[0], 0, 2)
     melanin = melanin + freckles * _freckles(rng, points, sites, base[0])
     melanin = melanin + _moles(rng, points, face)
     haemoglobin = haemoglobin + _blemishes(rng, points, face)
@@ -78,13 +78,14 @@ def sample_pigment(
 
 
 def _medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
-    """Uniform medians of melanin and haemoglobin u, correlated through normal scores."""
+    """Medians of melanin and haemoglobin in u, correlated through normal scores."""
     first, second = rng.standard_normal(2)
     rho = config.pigment_correlation
     second = rho * first + math.sqrt(1 - rho**2) * second
     share = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (first, second)])
-    low, high = np.array([config.melanin_u, config.haemoglobin_u]).T
-    return low + share * (high - low)
+    low, high = np.log([config.melanin, config.haemoglobin]).T
+    melanin, haemoglobin = np.exp(low + share * (high - low))
+    return np.array([to_unit(melanin, MELANIN_RANGE), to_unit(haemoglobin, HAEMOGLOBIN_RANGE)])
 
 
 def _scatter(
