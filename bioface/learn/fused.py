@@ -125,12 +125,11 @@ class _Render(torch.autograd.Function):
             own = slice(None) if len(table) == 1 else images
             g, d, s = gradient[images, :, part], diffuse[images, part], specular[images, part]
             count = len(d)
-            z = (g[:, :, None] * b[:other].transpose(0, 1)[:, None]).flatten(1, 2)
+            z = _outer(g, b[:other])
             r = torch.bmm(by_a[own].expand(count, -1, -1), z).transpose(0, 1)
             of_maps[2][images, part] = _dot(a[:rank], r)
             of_maps[0][images, part] = _dot(a[rank:], r).mul_(d)
-            lit = g * d[:, None]
-            z = (lit[:, :, None] * a[:rank].transpose(0, 1)[:, None]).flatten(1, 2)
+            z = _outer(g * d[:, None], a[:rank])
             r = torch.bmm(by_b[own].expand(count, -1, -1), z).transpose(0, 1)
             of_maps[1][images, part] = _dot(b[other:], r)
             of_maps[3][images, part] = (white[own, None] @ g)[:, 0]
@@ -141,6 +140,14 @@ class _Render(torch.autograd.Function):
             for total, value in zip((of_table, of_white), parts, strict=True):
                 total[own] += value.sum(0, keepdim=True) if len(table) == 1 else value
         return (None, None, of_table, of_white, *of_maps)
+
+
+def _outer(first: Tensor, second: Tensor) -> Tensor:
+    """(b, C, n) times (I, b, n): all products, contiguous (b, C I, n)."""
+    count, channels, pixels = first.shape
+    out = first.new_empty(count, channels, len(second), pixels)
+    torch.mul(first[:, :, None], second.transpose(0, 1)[:, None], out=out)
+    return out.flatten(1, 2)
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
