@@ -14,6 +14,7 @@ import numpy as np
 
 from bioface import SkinModel, decode
 from bioface.atomic import replacing
+from bioface.photo.files import to_bytes
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import (
     ITA_CLASSES,
@@ -68,11 +69,6 @@ def tone_map(linear: np.ndarray) -> np.ndarray:
     knee = 0.6
     over = np.maximum(linear - knee, 0.0)
     return to_bytes(srgb_encode(np.minimum(linear, knee) + (1 - knee) * over / (over + 1 - knee)))
-
-
-def to_bytes(encoded: np.ndarray) -> np.ndarray:
-    """Encoded values 0-1 to uint8, rounded and clipped."""
-    return (np.clip(encoded, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
 
 def contact_sheet(dataset: Dataset, *, limit: int = _SHEET_SAMPLES, columns: int = 8) -> np.ndarray:
