@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +45,16 @@ def read_vertices(path: Path) -> np.ndarray:
     Raises
     ------
     InputError
-        The file cannot be read or its vertex lines hold anything but numbers.
+        The file cannot be read or a vertex line holds fewer than three numbers.
     """
-    rows = [line[2:] for line in _lines(path) if line.startswith("v ")]
+    rows = [_words(line)[1:4] for line in _lines(path) if line.startswith("v ")]
     try:
-        values = np.array(" ".join(rows).split(), np.float64).reshape(len(rows), -1)
+        values = np.array(rows, np.float64).reshape(len(rows), 3)
+        if not np.isfinite(values).all():
+            raise ValueError("not finite")
     except ValueError as error:
         raise InputError(f"{path}: damaged OBJ file, vertex lines without three numbers") from error
-    return values[:, :3]
+    return values
 
 
 def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
@@ -62,9 +65,11 @@ def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
     Raises
     ------
     InputError
-        The file cannot be read, holds no faces, or a face line is damaged.
+        The file cannot be read, holds no faces, a line is damaged, or a face refers to vertices
+        or UVs that are not there.
     """
     vertices = read_vertices(path)
+    read = 0  # vertices above the current line, from which negative indices count back
     uvs: list[list[float]] = []
     faces: list[list[int]] = []
     corners: list[list[int]] = []
@@ -75,11 +80,16 @@ def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
         keyword, _, rest = line.partition(" ")
         if keyword in names:
             names[keyword] = rest.strip()
+        elif keyword == "v":
+            read += 1
         elif keyword == "vt":
-            uvs.append([float(word) for word in rest.split()[:2]])
+            try:
+                uvs.append(_uv(rest))
+            except ValueError as error:
+                raise InputError(f"{path}: damaged UV on line {number}") from error
         elif keyword == "f":
             try:
-                quads = _quads([_corner(word, len(vertices), len(uvs)) for word in rest.split()])
+                quads = _quads([_corner(word, read, len(uvs)) for word in _words(rest)])
             except ValueError as error:
                 raise InputError(f"{path}: damaged face on line {number}") from error
             name = names["usemtl"] if material_only else "/".join(names.values())
@@ -109,15 +119,33 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def _words(line: str) -> list[str]:
+    return line.partition("#")[0].split()
+
+
+def _uv(text: str) -> list[float]:
+    """`u v [w]`; v is 0 where it is left out."""
+    u, v, *_ = [*map(float, _words(text)), 0.0]
+    if not (math.isfinite(u) and math.isfinite(v)):
+        raise ValueError(text)
+    return [u, v]
+
+
 def _corner(word: str, vertices: int, uvs: int) -> tuple[int, int]:
-    """Zero-based vertex and UV index of `v`, `v/vt`, `v/vt/vn` or `v//vn`."""
-    fields = word.split("/")
-    vertex = int(fields[0])
-    uv = int(fields[1]) if len(fields) > 1 and fields[1] else 0
-    return (
-        vertex - 1 if vertex > 0 else vertices + vertex,
-        uv - 1 if uv > 0 else (uvs + uv if uv else -1),
-    )
+    """Zero-based vertex and UV index of `v`, `v/vt`, `v/vt/vn` or `v//vn`; no UV is -1.
+
+    `vertices` and `uvs` are how many were read so far: negative indices count back from there.
+    """
+    vertex, uv, *_ = [*word.split("/"), ""]
+    return _index(vertex, vertices), _index(uv, uvs) if uv else -1
+
+
+def _index(text: str, count: int) -> int:
+    number = int(text)
+    index = number - 1 if number > 0 else count + number
+    if number == 0 or index < 0:
+        raise ValueError(text)
+    return index
 
 
 def _quads(polygon: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:

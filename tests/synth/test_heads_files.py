@@ -155,10 +155,32 @@ def test_obj_reader_splits_polygons_and_counts_from_the_end(tmp_path):
     assert mesh.part.tolist() == [0, 0, 0, 1]
 
 
+def test_negative_indices_count_from_the_line_they_stand_on(tmp_path):
+    path = tmp_path / "two.obj"
+    square = (
+        "v 0 0 0\nv 1 0 0 # corner\nv 1 1 0 1 0 0\nvt 0 0\nvt 1 0 0\nvt 1\nf -3/-3 -2/-2 -1/-1\n"
+    )
+    path.write_text("o first\n" + square + "o second\n" + square)
+    mesh = read_obj(path)
+    assert mesh.faces.tolist() == [[0, 1, 2, -1], [3, 4, 5, -1]]
+    assert mesh.uv_indices.tolist() == [[0, 1, 2, -1], [3, 4, 5, -1]]
+    assert mesh.vertices[2].tolist() == [1, 1, 0]
+    assert mesh.uvs[2].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("v 0 0\nv a b c\n", "vertex lines"),
+        ("v 0 0\nv 1 0\nv 1 1\nf 1 2 3\n", "vertex lines"),
+        ("v 0 0\nv 0 0 0 0\nf 1 2 2\n", "vertex lines"),
+        ("v 0 0 nan\nf 1 1 1\n", "vertex lines"),
+        ("v 0 0 0\nvt a b\nf 1 1 1\n", "damaged UV on line 2"),
+        ("v 0 0 0\nvt\nf 1 1 1\n", "damaged UV on line 2"),
+        ("v 0 0 0\nf 1 1 -9\n", "damaged face on line 2"),
+        ("v 0 0 0\nf 1 1 0\n", "damaged face on line 2"),
+        ("v 0 0 0\nf -1 -1 -2\nv 1 0 0\n", "damaged face on line 2"),
+        ("v 0 0 0\nvt 0 0\nf 1/-2 1/1 1/1\n", "damaged face on line 3"),
         ("v 0 0 0\nf 1 2\n", "damaged face on line 2"),
         ("v 0 0 0\n", "no faces"),
         ("v 0 0 0\nf 1 2 3\n", "does not hold"),
