@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bioface.errors import BiofaceError, InputError
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> None:
     tiles = project_maps(head, fit, estimate.maps, options.texture)
     names = [*PICTURES, BLEND, *(f"maps.{number}.exr" for number in tiles)]
     with ExitStack() as files:
+        files.enter_context(_folder(options.out))
         paths = {
             name: files.enter_context(replacing(options.out / name, overwrite=options.overwrite))
             for name in names
@@ -92,7 +94,27 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {', '.join(names)} to {options.out}")
 
 
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make a folder and its parents; when the block raises, remove what was made and is empty."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BiofaceError(f"{path}: cannot be made ({error.strerror})") from error
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
+
+
 def _check(options: argparse.Namespace) -> None:
+    """Refuse before any work what cannot be done; makes nothing."""
+    from bioface.photo.result import check_outputs
+
     for name, low, high in (
         ("melanin", 0, 10),
         ("haemoglobin", 0, 10),
@@ -103,10 +125,7 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if not low <= value <= high:
             raise InputError(f"--{name} {value:g}: must lie in {low}-{high}")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BiofaceError(f"{options.out}: cannot be made ({error.strerror})") from error
+    check_outputs(options.out, ())
     for name in () if options.overwrite else (*PICTURES, BLEND):
         if (options.out / name).exists():
             raise BiofaceError(

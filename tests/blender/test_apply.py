@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from bioface.errors import MissingDependencyError
 from bioface.exr import read_exr, write_exr
 from bioface.spectral.skin import SkinModel
 from synth.cli import main
@@ -136,11 +137,29 @@ def test_nothing_is_replaced_or_left_half_written(estimate, tmp_path, capsys, mo
 def test_bad_values_are_named(estimate, tmp_path, capsys, options, words):
     assert apply(estimate, tmp_path / "out", *options) == 1
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_estimate_or_locked_folder_is_named(tmp_path, capsys):
+def test_a_missing_estimate_or_unusable_folder_is_named(tmp_path, capsys):
     assert apply(tmp_path / "none.exr", tmp_path / "out") == 1
     assert "none.exr: no such file" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert apply(tmp_path / "none.exr", tmp_path / "file") == 1
-    assert "file" in capsys.readouterr().err
+    assert "not a folder" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+
+
+def test_a_missing_library_leaves_no_folder(estimate, tmp_path, capsys, monkeypatch):
+    import bioface.exr
+    import synth.project
+
+    made = synth.project.read_estimate(estimate)
+    monkeypatch.setattr(synth.project, "read_estimate", lambda path: made)
+
+    def missing():
+        raise MissingDependencyError("OpenEXR is not installed")
+
+    monkeypatch.setattr(bioface.exr, "_openexr", missing)
+    assert apply(estimate, tmp_path / "some" / "out") == 1
+    assert "OpenEXR is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "some").exists()
