@@ -51,6 +51,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     reflectance[skin] = colour
     attributes = {
         "skin": _spread(bare, skin, len(region)),
+        "clothes": _spread(hair.over(clothes.coverage, 0.0), skin, len(region)),
         "melanin": _spread(melanin, skin, len(region)),
         "haemoglobin": _spread(haemoglobin, skin, len(region)),
         "roughness": part_roughness.astype(np.float32),

@@ -19,7 +19,7 @@ from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, AreaLight, Environment
 
 CONFIG = SampleConfig()
 FIELDS = {
-    *("skin", "melanin", "haemoglobin", "roughness", "specular", "bump"),
+    *("skin", "clothes", "melanin", "haemoglobin", "roughness", "specular", "bump"),
     *(f"reflectance.{k}" for k in range(4)),
 }
 
@@ -219,6 +219,17 @@ def test_environment_axes():
     assert direction[0, 0, 1] > 0.99
     np.testing.assert_allclose(direction[32, 64], [0, 0, 1], atol=0.06)
     assert direction[32, 96, 0] > 0.99
+
+
+def test_clothes_and_skin_share_the_neck_and_leave_the_face(scenes, provider):
+    face = layout_of(provider).skin[layout_of(provider).face]
+    dressed = [scene for scene in scenes if scene.record["clothes"]["shown"]]
+    assert 0 < len(dressed) < len(scenes)
+    for scene in scenes:
+        clothes = scene.attributes["clothes"]
+        assert (clothes.max() > 0.9) == scene.record["clothes"]["shown"]
+        assert (clothes + scene.attributes["skin"] <= 1 + 1e-6).all()
+        assert clothes[face].max() < 0.5
 
 
 def test_records_are_json_and_configurations_round_trip(scenes):
