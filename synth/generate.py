@@ -14,6 +14,7 @@ from typing import Any
 from bioface import SkinModel
 from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
+from synth.dataset.code import code_hash
 from synth.dataset.schema import DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter
 from synth.heads import NAMES, load_provider
@@ -66,6 +67,7 @@ class Settings:
                 "size": self.size,
                 "samples": self.samples,
                 "sampling": self.sampling.to_dict(),
+                "code": code_hash(),
             },
             seed=self.seed,
             skin_model={"name": model.name, "constants": dict(model.constants)},

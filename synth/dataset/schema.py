@@ -73,7 +73,8 @@ class DatasetInfo:
     Attributes
     ----------
     config
-        `size` (pixels), `samples` (per pixel) and `sampling` (`SampleConfig.to_dict`).
+        `size` (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`) and `code`
+        (`synth.dataset.code.code_hash`).
     seed
         With the index, the seed of a sample: `SeedSequence([seed, index])`.
     skin_model
@@ -131,7 +132,7 @@ class DatasetInfo:
         return info
 
     def difference(self, other: DatasetInfo) -> str | None:
-        """The first entry in which two descriptions differ, as `name (ours, other's)`, or None."""
+        """The first entry in which two descriptions differ, as `name (ours, now other's)`."""
         return _difference(
             json.loads(_canonical(asdict(self))), json.loads(_canonical(asdict(other)))
         )

@@ -170,7 +170,13 @@ class DatasetWriter:
 
     def _check_or_write(self, info: DatasetInfo) -> None:
         if (self.folder / DATASET_FILE).exists():
-            difference = DatasetInfo.load(self.folder).difference(info)
+            begun = DatasetInfo.load(self.folder)
+            if begun.config.get("code") != info.config.get("code"):
+                raise InputError(
+                    f"{self.folder}: was begun by another version of the code that makes samples; "
+                    "continue with that version or use another --out"
+                )
+            difference = begun.difference(info)
             if difference:
                 raise InputError(
                     f"{self.folder}: was started with another {difference}; "

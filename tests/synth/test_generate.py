@@ -61,6 +61,15 @@ def test_a_larger_count_extends_and_a_smaller_one_changes_nothing(rendered, tmp_
     assert "000003: 1.50 CPU s, recomposition error 3.0e-07" in (tmp_path / "run.log").read_text()
 
 
+def test_changed_code_does_not_continue_a_dataset(rendered, tmp_path, monkeypatch):
+    generate.generate(tmp_path, Settings(count=1, size=16))
+    before = content(tmp_path)
+    monkeypatch.setattr(generate, "code_hash", lambda: "1" * 64)
+    with pytest.raises(InputError, match="begun by another version of the code"):
+        generate.generate(tmp_path, Settings(count=2, size=16))
+    assert content(tmp_path) == before
+
+
 def test_batches_cover_all_samples_and_all_workers(tmp_path):
     jobs = make_jobs(tmp_path, list(range(40)), Settings(count=40))
     assert [len(job.indices) for job in jobs] == [16, 16, 8]

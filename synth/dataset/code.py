@@ -1,0 +1,64 @@
+"""Which code makes samples: a dataset is continued only by the code that began it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+import bioface
+import synth
+
+SOURCES = (
+    "synth/scene.py",
+    "synth/sample/*.py",
+    "synth/heads/*.py",
+    "synth/blender/child.py",
+    "synth/blender/compat.py",
+    "synth/blender/passes.py",
+    "synth/blender/render.py",
+    "synth/blender/scene.py",
+    "synth/blender/truth_material.py",
+    "synth/dataset/schema.py",
+    "bioface/exr.py",
+    "bioface/spectral/backend.py",
+    "bioface/spectral/chromophores.py",
+    "bioface/spectral/colour.py",
+    "bioface/spectral/grid.py",
+    "bioface/spectral/population.py",
+    "bioface/spectral/skin.py",
+    "bioface/spectral/skin_physics.py",
+    "bioface/spectral/units.py",
+)
+"""Every module that decides the bytes of a sample."""
+
+
+@functools.cache
+def code_hash() -> str:
+    """SHA-256 of `SOURCES`, without their comments, docstrings and layout."""
+    roots = {package.__name__: Path(package.__path__[0]).parent for package in (bioface, synth)}
+    digest = hashlib.sha256()
+    for pattern in SOURCES:
+        for path in sorted(roots[pattern.partition("/")[0]].glob(pattern)):
+            digest.update(path.name.encode() + b"\0")
+            digest.update(meaning(path.read_text(encoding="utf-8")).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """The statements of Python source, as text that comments, strings alone and layout leave be."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
