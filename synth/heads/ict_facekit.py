@@ -1,7 +1,7 @@
 """ICT-FaceKit heads (USC ICT, MIT licence): 100 identity and 53 expression modes.
 
 Li et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020;
-https://github.com/USC-ICT/ICT-FaceKit. No albedo comes with it: pigment is drawn by us.
+https://github.com/ICT-VGL/ICT-FaceKit. No albedo comes with it: pigment is drawn by us.
 """
 
 from __future__ import annotations
