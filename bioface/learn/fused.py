@@ -1,9 +1,8 @@
 """The fast decoder for torch, with its gradients in closed form.
 
 `bioface.spectral.fast.render` under autograd would keep some hundred numbers a pixel. Here the
-forward pass keeps the shading and the functions of either pigment with their slopes, 22 numbers,
-and the backward pass contracts them. Work goes chunk by chunk, so that temporaries stay in the
-processor's cache.
+four maps alone are kept, and the backward pass makes the functions of either pigment again, with
+their slopes: chunk by chunk in the processor's cache, that is faster than to keep them.
 """
 
 from __future__ import annotations
@@ -30,71 +29,56 @@ def render(
     specular: Tensor,
 ) -> Tensor:
     """`bioface.spectral.fast.render` with gradients (once) to the table, the white and the maps."""
-    arguments = (series.table, white, melanin, haemoglobin, diffuse, specular)
-    if not (torch.is_grad_enabled() and any(a.requires_grad for a in arguments)):
-        return _forward(series.melanin, series.haemoglobin, *arguments, slopes=False)[0]
-    result: Tensor = _Render.apply(series.melanin, series.haemoglobin, *arguments)
+    result: Tensor = _Render.apply(
+        series.melanin,
+        series.haemoglobin,
+        series.table,
+        white,
+        melanin,
+        haemoglobin,
+        diffuse,
+        specular,
+    )
     return result
 
 
-def _functions(basis: Tensor, coordinate: Tensor, slope: Tensor | None) -> Tensor:
-    """Functions (I, b, n) of a coordinate (b, n); with their slopes after them, (2 I, b, n).
+def _functions(
+    bases: tuple[Tensor, Tensor], melanin: Tensor, haemoglobin: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The functions a (I, b, n) and b (J, b, n) of fractions (b, n), for bases (I, P), (J, Q).
 
-    The recurrence T_k+1 = 2 x T_k - T_k-1 is run on +-T_k, which makes it one addcmul a row.
+    The recurrence T_k+1 = 2 x T_k - T_k-1 is run on +-T_k, for both pigments at once, which makes
+    it one addcmul a polynomial.
     """
-    order = basis.shape[1]
-    rows = coordinate.new_empty(order, *coordinate.shape)
+    orders = [basis.shape[1] for basis in bases]
+    coordinates = torch.stack([fast.warp_melanin(melanin), fast.warp_haemoglobin(haemoglobin)])
+    rows = coordinates.new_empty(max(orders), *coordinates.shape)
+    polynomials = rows.unbind()
+    polynomials[0].fill_(1)
+    polynomials[1].copy_(coordinates)
+    twice = 2 * coordinates
     signs = [1.0, 1.0]
-    rows[0], rows[1] = 1, coordinate
-    twice = 2 * coordinate
-    for k in range(2, order):
+    for k in range(2, len(polynomials)):
         signs.append(-signs[k - 2])
-        torch.addcmul(rows[k - 2], twice, rows[k - 1], value=signs[k] * signs[k - 1], out=rows[k])
-    if slope is not None:
-        basis = torch.cat([basis, basis @ like(basis, fast.chebyshev_derivative(order))])
-    values = ((basis * basis.new_tensor(signs)) @ rows.flatten(1)).unflatten(1, coordinate.shape)
-    if slope is not None:
-        values[len(values) // 2 :] *= slope
-    return values
+        torch.addcmul(
+            polynomials[k - 2],
+            twice,
+            polynomials[k - 1],
+            value=signs[k] * signs[k - 1],
+            out=polynomials[k],
+        )
+    sign = coordinates.new_tensor(signs)
+    a, b = (
+        ((basis * sign[:order]) @ rows[:order, k].flatten(1)).unflatten(1, melanin.shape)
+        for k, (basis, order) in enumerate(zip(bases, orders, strict=True))
+    )
+    return a, b
 
 
-def _forward(
-    melanin_basis: Tensor,
-    haemoglobin_basis: Tensor,
-    table: Tensor,
-    white: Tensor,
-    melanin: Tensor,
-    haemoglobin: Tensor,
-    diffuse: Tensor,
-    specular: Tensor,
-    *,
-    slopes: bool,
-) -> tuple[Tensor, list[Tensor]]:
-    """The image (B, 3, n), and the functions of each chunk."""
-    batch, pixels = melanin.shape
-    rank, other = len(melanin_basis), len(haemoglobin_basis)
-    out = melanin.new_empty(batch, 3, pixels)
-    kept = []
-    for images, part in _chunks(melanin):
-        m, h, d, s = (x[images, part] for x in (melanin, haemoglobin, diffuse, specular))
-        own = slice(None) if len(table) == 1 else images
-        a = _functions(
-            melanin_basis, fast.warp_melanin(m), fast.warp_melanin_slope(m) if slopes else None
-        )
-        b = _functions(
-            haemoglobin_basis,
-            fast.warp_haemoglobin(h),
-            fast.warp_haemoglobin_slope(h) if slopes else None,
-        )
-        kept += [a, b]
-        matrix = fast.matrix_of(table[own]).expand(len(m), -1, -1)
-        t = torch.bmm(matrix, b[:other].transpose(0, 1)).unflatten(1, (3, rank))
-        rgb = t[:, :, 0] * a[0][:, None]
-        for i in range(1, rank):
-            rgb.addcmul_(t[:, :, i], a[i][:, None])
-        torch.mul(rgb, d[:, None], out=out[images, :, part])
-        out[images, :, part].addcmul_(s[:, None], white[own, :, None])
-    return out, kept
+def _with_slopes(basis: Tensor) -> Tensor:
+    """The basis, and below it that of the functions' derivatives by the coordinate."""
+    derivative = like(basis, fast.chebyshev_derivative(basis.shape[1]))
+    return torch.cat([basis, basis @ derivative])
 
 
 def _chunks(tensor: Tensor) -> list[tuple[slice, slice]]:
@@ -106,32 +90,49 @@ def _chunks(tensor: Tensor) -> list[tuple[slice, slice]]:
 class _Render(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
-        out, kept = _forward(*inputs, slopes=True)
-        _, _, table, white, _, _, diffuse, specular = inputs
-        ctx.save_for_backward(table, white, diffuse, specular, *kept)
+        ctx.save_for_backward(*inputs)
+        first, second, table, white, *maps = inputs
+        batch, pixels = maps[0].shape
+        out = maps[0].new_empty(batch, 3, pixels)
+        for images, part in _chunks(maps[0]):
+            m, h, d, s = (values[images, part] for values in maps)
+            own = slice(None) if len(table) == 1 else images
+            a, b = _functions((first, second), m, h)
+            matrix = fast.matrix_of(table[own]).expand(len(m), -1, -1)
+            t = torch.bmm(matrix, b.transpose(0, 1)).unflatten(1, (3, len(a)))
+            rgb = t[:, :, 0] * a[0][:, None]
+            for i in range(1, len(a)):
+                rgb.addcmul_(t[:, :, i], a[i][:, None])
+            target = out[images, :, part]
+            torch.mul(rgb, d[:, None], out=target)
+            target.addcmul_(s[:, None], white[own, :, None])
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        table, white, diffuse, specular, *kept = ctx.saved_tensors
+        *bases, table, white, melanin, haemoglobin, diffuse, specular = ctx.saved_tensors
+        maps = (melanin, haemoglobin, diffuse, specular)
+        first, second = map(_with_slopes, bases)
         rank, other = table.shape[-2:]
         # One product gives the sums over the channels and the other pigment's functions.
         by_a = table.permute(0, 2, 1, 3).flatten(2)
         by_b = table.permute(0, 3, 1, 2).flatten(2)
         of_table, of_white = torch.zeros_like(table), torch.zeros_like(white)
-        of_maps = [torch.empty_like(diffuse) for _ in range(4)]
-        for (images, part), a, b in zip(_chunks(diffuse), kept[::2], kept[1::2], strict=True):
+        of_maps = [torch.empty_like(values) for values in maps]
+        for images, part in _chunks(maps[0]):
             own = slice(None) if len(table) == 1 else images
-            g, d, s = gradient[images, :, part], diffuse[images, part], specular[images, part]
+            g = gradient[images, :, part]
+            m, h, d, s = (values[images, part] for values in maps)
             count = len(d)
+            a, b = _functions((first, second), m, h)
             z = _outer(g, b[:other])
             r = torch.bmm(by_a[own].expand(count, -1, -1), z).transpose(0, 1)
             of_maps[2][images, part] = _dot(a[:rank], r)
-            of_maps[0][images, part] = _dot(a[rank:], r).mul_(d)
+            of_maps[0][images, part] = _dot(a[rank:], r).mul_(d).mul_(fast.warp_melanin_slope(m))
             z = _outer(g * d[:, None], a[:rank])
             r = torch.bmm(by_b[own].expand(count, -1, -1), z).transpose(0, 1)
-            of_maps[1][images, part] = _dot(b[other:], r)
+            of_maps[1][images, part] = _dot(b[other:], r).mul_(fast.warp_haemoglobin_slope(h))
             of_maps[3][images, part] = (white[own, None] @ g)[:, 0]
             parts = (
                 torch.bmm(z, b[:other].permute(1, 2, 0)).unflatten(1, (3, rank)),

@@ -148,7 +148,7 @@ class _Table:
 
     @classmethod
     def of(cls, skin: SkinModel, projection: np.ndarray) -> _Table:
-        series = fast.colour_series(skin, projection)
+        series = fast.colour_series(skin, projection, low_rank=False)
         position = np.linspace(-1, 1, NODES)
         step = position[1] - position[0]
         (a, da), (b, db) = (

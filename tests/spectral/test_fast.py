@@ -31,7 +31,7 @@ def error(skin):
     return np.abs(exact - fast)
 
 
-@pytest.mark.parametrize(("name", "bound"), [("calibrated", 3e-4), ("alotaibi2019", 2e-3)])
+@pytest.mark.parametrize(("name", "bound"), [("calibrated", 6e-4), ("alotaibi2019", 2e-3)])
 def test_fast_equals_exact_over_all_fractions(name, bound):
     difference = error(SkinModel.load(name))
     assert difference.max() < bound
@@ -99,8 +99,8 @@ def test_a_backward_pass_keeps_little():
     b = torch.zeros(8, 6, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         decode(maps, torch.ones(8, 33), Camera.from_coefficients(b)).sum().backward()
-    # 22 numbers a pixel: 24 MB for a batch of 64 at 64 x 64.
-    assert sum(kept.values()) < 23 * 4 * maps["melanin"].numel()
+    # The four maps: 4.4 MB for a batch of 64 at 64 x 64.
+    assert sum(kept.values()) < 5 * 4 * maps["melanin"].numel()
     assert all(torch.isfinite(value.grad).all() for value in (*maps.values(), b))
 
 
