@@ -30,8 +30,11 @@ SOURCES = (
     "bioface/spectral/skin.py",
     "bioface/spectral/skin_physics.py",
     "bioface/spectral/units.py",
+    "bioface/data/chromophores.csv",
+    "bioface/data/cie.csv",
+    "bioface/data/population.json",
 )
-"""Every module that decides the bytes of a sample."""
+"""Every module and table that decides the bytes of a sample, settings apart."""
 
 
 @functools.cache
@@ -41,8 +44,9 @@ def code_hash() -> str:
     digest = hashlib.sha256()
     for pattern in SOURCES:
         for path in sorted(roots[pattern.partition("/")[0]].glob(pattern)):
-            digest.update(path.name.encode() + b"\0")
-            digest.update(meaning(path.read_text(encoding="utf-8")).encode() + b"\0")
+            text = path.read_text(encoding="utf-8")
+            content = meaning(text) if path.suffix == ".py" else text
+            digest.update(f"{path.name}\0{content}\0".encode())
     return digest.hexdigest()
 
 

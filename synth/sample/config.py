@@ -30,6 +30,9 @@ class SampleConfig:
         Weights of the light setups `flash`, `studio`, `window`, `sun`, `overcast`, `mixed`.
     exposure
         Mean diffuse shading over the visible skin, unoccluded, log-uniform.
+    uniform_share
+        Share of people whose median pigments are drawn from the three options below, evenly, so
+        that no skin tone is rare; the others are drawn from `bioface.spectral.population`.
     melanin, haemoglobin
         A person's median volume fraction, log-uniform: about even over skin tones (ITA).
     pigment_correlation
@@ -59,6 +62,7 @@ class SampleConfig:
         ("mixed", 0.15),
     )
     exposure: Range = (0.5, 1.3)
+    uniform_share: float = 0.7
     melanin: Range = (0.015, 0.45)
     haemoglobin: Range = (0.003, 0.05)
     pigment_correlation: float = 0.25

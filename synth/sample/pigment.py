@@ -7,19 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from bioface.spectral.population import UNIFORM, Population
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
 from synth.sample.layout import Layout
 
 _U_LIMITS = (-0.4, 1.35)
+_MEDIAN_LIMITS = (-0.15, 1.15)
 
-# Mean and deviation, in u relative to the face's median, of each site.
-_SITES = {
-    "forehead": ((0.035, 0.03), (-0.05, 0.04)),
-    "nose": ((0.01, 0.03), (0.11, 0.06)),
-    "cheeks": ((-0.02, 0.02), (0.07, 0.06)),
-    "chin": ((0.01, 0.03), (0.02, 0.05)),
+# Sites of a layout and those whose measured spectra tell their difference from the face.
+_MEASURED = {
+    "forehead": ("forehead",),
+    "nose": ("nose",),
+    "cheeks": ("cheek", "cheekbone"),
+    "chin": ("chin",),
+}
+
+# The rest of what tells a measured spot from the face is local: the noise below stands for it.
+_SITE_SHARE = 0.5
+
+# Mean and deviation, in u relative to the face's median, of each site that was not measured.
+_OTHER_SITES = {
     "under_eye": ((0.05, 0.04), (0.05, 0.06)),
     "eyelids": ((0.04, 0.03), (0.04, 0.05)),
     "ears": ((-0.01, 0.03), (0.09, 0.07)),
@@ -38,18 +47,17 @@ def sample_pigment(
     melanin, haemoglobin
         (N,) volume fractions inside (0, 1), for the skin vertices of the layout.
     record
-        Medians in u and what was switched on.
+        Medians in u, the group of the population (or `uniform`) and what was switched on.
     """
-    base = _medians(rng, config)
+    base, differences, group = sample_person(rng, config)
     points, sites, face = layout.points, layout.sites, layout.face
     lips = smoothstep(layout.lips, -0.12, 0.12)
     fields = []
     spreads = []
     for pigment, limits in enumerate((config.melanin_spread, config.haemoglobin_spread)):
         field = 0.045 * (1 + pigment) * layered_noise(rng, points, (4.0, 1.5, 0.6))
-        for name, statistics in _SITES.items():
-            mean, deviation = statistics[pigment]
-            field = field + sites[name] * (mean + deviation * rng.standard_normal())
+        for name, difference in differences.items():
+            field = field + sites[name] * difference[pigment]
         spread = float(np.exp(rng.uniform(*np.log(limits))))
         field = field - np.median(field[face])
         fields.append(base[pigment] + field * spread / max(float(field[face].std()), 1e-6))
@@ -64,6 +72,7 @@ def sample_pigment(
     haemoglobin = haemoglobin + lips * rng.uniform(0.25, 0.6)
     melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.4, 0.9) - 0.03)
     record = {
+        "group": group,
         "melanin_u": float(base[0]),
         "haemoglobin_u": float(base[1]),
         "melanin_spread": spreads[0],
@@ -77,7 +86,46 @@ def sample_pigment(
     )
 
 
-def _medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
+def sample_person(
+    rng: np.random.Generator, config: SampleConfig
+) -> tuple[np.ndarray, dict[str, np.ndarray], str]:
+    """Draw the level of a person's pigments and how sites differ from it.
+
+    Levels cover the ranges of `config` evenly in a share `config.uniform_share` of the people and
+    follow the measured population otherwise; measured sites differ as in the population.
+
+    Returns
+    -------
+    medians
+        (2,) u of melanin and haemoglobin.
+    differences
+        (2,) in u by site of a layout.
+    group
+        Of the population, or `UNIFORM`.
+    """
+    drawn = Population.load().sample(rng, 1)
+    spots = np.stack(
+        [
+            to_unit(drawn.melanin[0], MELANIN_RANGE),
+            to_unit(drawn.haemoglobin[0], HAEMOGLOBIN_RANGE),
+        ],
+        axis=-1,
+    )
+    level = spots.mean(0)
+    differences = {
+        name: _SITE_SHARE * (spots[[drawn.sites.index(s) for s in spectra]].mean(0) - level)
+        for name, spectra in _MEASURED.items()
+    }
+    for name, statistics in _OTHER_SITES.items():
+        mean, deviation = np.transpose(statistics)
+        differences[name] = mean + deviation * rng.standard_normal(2)
+    even = _even_medians(rng, config)
+    if rng.random() < config.uniform_share:
+        return even, differences, UNIFORM
+    return np.clip(level, *_MEDIAN_LIMITS), differences, str(drawn.group[0])
+
+
+def _even_medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
     """Medians of melanin and haemoglobin in u, correlated through normal scores."""
     first, second = rng.standard_normal(2)
     rho = config.pigment_correlation

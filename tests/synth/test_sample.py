@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from bioface.errors import InputError
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+from bioface.spectral.colour import ita, ita_class, reflectance_to_xyz, xyz_to_lab
+from bioface.spectral.population import UNIFORM, Population
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 from synth.heads import load_provider
 from synth.sample.config import SampleConfig
 from synth.sample.fields import smooth_noise, smoothstep
 from synth.sample.layout import layout_of
 from synth.sample.light import directions, expose, irradiance, sample_light
+from synth.sample.pigment import sample_person
 from synth.sample.scene import sample_scene
 from synth.sample.view import frame_view, project, sample_view, view_rotation
 from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, AreaLight, Environment
@@ -219,6 +223,38 @@ def test_environment_axes():
     assert direction[0, 0, 1] > 0.99
     np.testing.assert_allclose(direction[32, 64], [0, 0, 1], atol=0.06)
     assert direction[32, 96, 0] > 0.99
+
+
+@pytest.mark.parametrize("share", [SampleConfig().uniform_share, 1.0])
+def test_no_skin_tone_is_rare(share):
+    config = replace(CONFIG, uniform_share=share)
+    drawn = [sample_person(generator(index), config) for index in range(1500)]
+    medians = np.array([person[0] for person in drawn])
+    assert np.mean([person[2] == UNIFORM for person in drawn]) == pytest.approx(share, abs=0.04)
+    melanin, haemoglobin = (
+        from_unit(medians[:, k], limits)
+        for k, limits in enumerate((MELANIN_RANGE, HAEMOGLOBIN_RANGE))
+    )
+    reflectance = SkinModel.load().reflectance(melanin, haemoglobin)
+    classes = ita_class(ita(xyz_to_lab(reflectance_to_xyz(reflectance))))
+    assert np.bincount(classes, minlength=6).min() > 0.09 * len(drawn)
+    counts, _ = np.histogram(haemoglobin, np.geomspace(*config.haemoglobin, 5))
+    assert counts.min() > 0.1 * len(drawn)
+
+
+def test_without_uniform_coverage_people_are_the_populations():
+    config = replace(CONFIG, uniform_share=0.0)
+    drawn = [sample_person(generator(index), config) for index in range(1500)]
+    assert {person[2] for person in drawn} == set(Population.load().groups)
+    people = Population.load().sample(np.random.default_rng(0), 4000)
+    for k, (values, limits) in enumerate(
+        ((people.melanin, MELANIN_RANGE), (people.haemoglobin, HAEMOGLOBIN_RANGE))
+    ):
+        unit = to_unit(values, limits).mean(1)
+        quartiles = np.percentile([person[0][k] for person in drawn], [25, 50, 75])
+        np.testing.assert_allclose(quartiles, np.percentile(unit, [25, 50, 75]), atol=0.04)
+    chin, cheeks = (np.mean([person[1][s] for person in drawn], 0) for s in ("chin", "cheeks"))
+    assert chin[1] > cheeks[1]  # as measured
 
 
 def test_clothes_and_skin_share_the_neck_and_leave_the_face(scenes, provider):
