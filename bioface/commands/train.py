@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bioface.errors import MissingDependencyError
+from bioface.cores import usable_cores
+from bioface.errors import InputError, MissingDependencyError
 
 _BUDGET = {"pretrain": 30.0, "finetune": 10.0}
 
@@ -59,6 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; prints where the weights are and what they reach."""
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"--threads {options.threads}: must be at least 1")
     # Threads of libgomp and OpenBLAS spin while they wait by default, which triples the CPU time of
     # a step on a machine that does anything else. Both are read at the first import.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -72,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise MissingDependencyError(
             f"training needs {error.name}; run: pip install 'bioface[train]'"
         ) from error
-    torch.set_num_threads(options.threads or min(len(os.sched_getaffinity(0)), 8))
+    torch.set_num_threads(options.threads or min(usable_cores(), 8))
     if options.steps is None and options.minutes is None:
         options.minutes = _BUDGET[options.stage]
     if options.stage == "pretrain":

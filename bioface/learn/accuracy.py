@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bioface.errors import InputError
 from bioface.learn.encoder import Encoder, Prediction
 from bioface.learn.losses import LOG_FLOOR
 from bioface.learn.relight import Relighter, Targets
@@ -17,7 +19,9 @@ from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 _SURE_SKIN = 0.95
+_LEAST_PIXELS = 16
 _BATCH = 16
+_ATTEMPTS = 4  # photos drawn for each that counts, at most
 
 
 @torch.no_grad()
@@ -26,8 +30,9 @@ def held_out_accuracy(
 ) -> dict[str, Any]:
     """RMSE of an encoder on photos drawn from held-out samples.
 
-    Every skin pixel (mask > .95) counts once. `within` subtracts each photo's mean error; `prior`
-    is the standard deviation of the truth (what predicting its mean would score).
+    Photos with more than 16 pixels of skin (mask > .95) count, every such pixel once; they are
+    fewer than `photos` where most draws show less. `within` subtracts each photo's mean error;
+    `prior` is the standard deviation of the truth (what predicting its mean would score).
 
     Returns
     -------
@@ -35,16 +40,21 @@ def held_out_accuracy(
     face means), `prior` and `prior_within` in u, `log_diffuse` (scale-free), `sqrt_specular`,
     `mask` (mean absolute), and `groups`: the pigments' `rmse` and `within` by ITA class of the
     median true albedo.
+
+    Raises
+    ------
+    InputError
+        None of the drawn photos shows enough skin.
     """
     encoder.eval()
     rows: list[dict[str, float]] = []
-    step = 0
-    while len(rows) < photos:
-        rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
-        image, targets = relighter.draw(rng.choice(indices, _BATCH), rng)
+    for image, targets in _drawn(relighter, indices, photos, seed):
+        if len(rows) >= photos:
+            break
         rows += _measure(encoder(image), targets, relighter.skin)
-        step += 1
     rows = rows[:photos]
+    if not rows:
+        raise _no_skin(relighter)
     groups = defaultdict(list)
     for row in rows:
         groups[ITA_CLASSES[int(row["group"])]].append(row)
@@ -59,11 +69,39 @@ def held_out_accuracy(
     }
 
 
+def require_skin(relighter: Relighter, indices: np.ndarray, photos: int, seed: int) -> None:
+    """Raise before training the `InputError` that `held_out_accuracy` would raise after it."""
+    drawn = _drawn(relighter, indices, photos, seed)
+    if not any(len(_measurable(targets)) for _, targets in drawn):
+        raise _no_skin(relighter)
+
+
+def _drawn(
+    relighter: Relighter, indices: np.ndarray, photos: int, seed: int
+) -> Iterator[tuple[Tensor, Targets]]:
+    for step in range(-(-_ATTEMPTS * photos // _BATCH)):
+        rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
+        yield relighter.draw(rng.choice(indices, _BATCH), rng)
+
+
+def _no_skin(relighter: Relighter) -> InputError:
+    return InputError(
+        f"{relighter.packed.path}: none of the samples held out shows {_LEAST_PIXELS} pixels of "
+        f"skin at size {relighter.size}; generate more samples, or train at a larger --size"
+    )
+
+
+def _measurable(targets: Targets) -> list[int]:
+    """Which photos of a batch show enough skin."""
+    pixels = (targets.mask > _SURE_SKIN).sum((1, 2))
+    return torch.nonzero(pixels > _LEAST_PIXELS)[:, 0].tolist()
+
+
 def _measure(prediction: Prediction, targets: Targets, skin: SkinModel) -> list[dict[str, float]]:
     """Sums over the sure skin of every photo."""
     rows = []
     sure = targets.mask > _SURE_SKIN
-    for i in torch.nonzero(sure.sum((1, 2)) > 16)[:, 0].tolist():
+    for i in _measurable(targets):
         row = {"pixels": float(sure[i].sum())}
         for name in ("melanin", "haemoglobin"):
             true = getattr(targets, f"{name}_u")[i][sure[i]]

@@ -25,11 +25,19 @@ from bioface.learn.batches import RelitBatches, split, split_samples
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
-from bioface.learn.pretrain import RENDER_STRIDE, supervised_losses, thin
+from bioface.learn.pretrain import RENDER_STRIDE, data_sha256, supervised_losses, thin
 from bioface.learn.relight import Relighter
-from bioface.learn.training import REPORT, WEIGHTS, Budget, Training, fit, prepare
+from bioface.learn.training import (
+    REPORT,
+    WEIGHTS,
+    Budget,
+    Training,
+    check_options,
+    fit,
+    prepare,
+)
 from bioface.learn.weights import load_weights, save_weights
-from bioface.packed import read_packed
+from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.colour import apply_tone, srgb_decode
 from bioface.spectral.skin import SkinModel
 
@@ -63,6 +71,9 @@ class FinetuneOptions:
     seed: int = 0
     resume: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class Finetuning(Training):
@@ -171,7 +182,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     budget = Budget(options.steps, options.minutes)
     model = load_weights(options.weights)
     packed = read_packed(options.data) if options.data else None
-    settings = _settings(options, model.sha256)
+    settings = _settings(options, model.sha256, packed)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = model.encoder.config.size
@@ -217,7 +228,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         },
         "learned": decoder.learned(),
     }
-    public = {k: v for k, v in settings.items() if k not in ("photos", "data")}
+    public = {k: v for k, v in settings.items() if k != "photos"}
     report["weights_sha256"] = save_weights(
         options.out / WEIGHTS,
         module.encoder,
@@ -246,10 +257,15 @@ def reconstruction_rmse(
     return float(np.sqrt(np.mean(squares)))
 
 
-def _settings(options: FinetuneOptions, weights_sha256: str) -> dict[str, Any]:
+def _settings(
+    options: FinetuneOptions, weights_sha256: str, packed: PackedDataset | None
+) -> dict[str, Any]:
+    """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("out", "resume", "overwrite", "weights"):
+    for name in ("out", "resume", "overwrite", "weights", "data"):
         del values[name]
     values["photos"] = [str(path) for path in options.photos]
-    values["data"] = str(options.data) if options.data else None
-    return values | {"weights_sha256": weights_sha256}
+    return values | {
+        "weights_sha256": weights_sha256,
+        "data_sha256": None if packed is None else data_sha256(packed),
+    }

@@ -14,12 +14,20 @@ from torch import Tensor
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
-from bioface.learn.accuracy import held_out_accuracy
+from bioface.learn.accuracy import held_out_accuracy, require_skin
 from bioface.learn.batches import RelitBatches, split_samples
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
 from bioface.learn.relight import RelightConfig, Relighter, Targets
-from bioface.learn.training import REPORT, WEIGHTS, Budget, Training, fit, prepare
+from bioface.learn.training import (
+    REPORT,
+    WEIGHTS,
+    Budget,
+    Training,
+    check_options,
+    fit,
+    prepare,
+)
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.skin import SkinModel
@@ -50,6 +58,9 @@ class PretrainOptions:
     evaluate: int = 256
     resume: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 class Pretraining(Training):
@@ -92,8 +103,8 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     Raises
     ------
     BiofaceError
-        The data cannot be read, the folder cannot be written or holds another run, the budget is
-        missing, or training diverged.
+        The data cannot be read or shows too little skin, the folder cannot be written or holds
+        another run, the budget is missing, or training diverged.
     """
     budget = Budget(options.steps, options.minutes)
     packed = read_packed(options.data)
@@ -103,6 +114,13 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     train, held_out = split_samples(packed)
+    judges = {}
+    for name, conditions in (("full", RelightConfig()), ("clean", RelightConfig.clean())):
+        config = dataclasses.replace(conditions, redraw=1.0, methods=("fitted",))
+        judges[name] = Relighter(
+            packed, options.size, config=config, skin=relighter.skin, device=device
+        )
+    require_skin(judges["full"], held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
     components = len(relighter.cameras.deviations)
     if earlier is None:
@@ -131,11 +149,9 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         "minutes": round(module.seconds / 60, 2),
         "samples": {"training": len(train), "held_out": len(held_out)},
     }
-    for name, config in (("full", RelightConfig()), ("clean", RelightConfig.clean())):
-        judge = dataclasses.replace(config, redraw=1.0, methods=("fitted",))
-        drawn = Relighter(packed, options.size, config=judge, skin=relighter.skin, device=device)
+    for name, judge in judges.items():
         report[name] = held_out_accuracy(
-            module.encoder, drawn, held_out, options.evaluate, _EVALUATION_SEED
+            module.encoder, judge, held_out, options.evaluate, _EVALUATION_SEED
         )
     report["weights_sha256"] = save_weights(
         options.out / WEIGHTS,
@@ -155,5 +171,10 @@ def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]
     values = dataclasses.asdict(options)
     for name in ("data", "out", "weights", "resume", "overwrite", "evaluate"):
         del values[name]
+    return values | {"data_sha256": data_sha256(packed)}
+
+
+def data_sha256(packed: PackedDataset) -> str:
+    """What tells one packed dataset from another: the hash of its header, not of its path."""
     header = json.dumps(packed.header, sort_keys=True).encode()
-    return values | {"data_sha256": hashlib.sha256(header).hexdigest()}
+    return hashlib.sha256(header).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
-import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 
 CHECKPOINT = Path("checkpoint") / "last.ckpt"
+_CHECKPOINT_KEYS = {"settings", "global_step", "seconds", "steps", "state_dict"}
 LOG = "log.csv"
 WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
@@ -46,14 +47,36 @@ class Budget:
         if self.steps is None and self.minutes is None:
             raise InputError("training needs --steps or --minutes")
         for name, value in asdict(self).items():
-            if value is not None and not value > 0:
-                raise InputError(f"--{name} {value:g}: must be more than 0")
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"--{name} {value:g}: must be more than 0, finite")
 
     def progress(self, steps: int, seconds: float) -> float:
         """Share of the budget that is used up, 0-1."""
         by_steps = steps / self.steps if self.steps else 0.0
         by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(max(by_steps, by_time), 1.0)
+
+
+_LOWEST = {"batch": 1, "evaluate": 1, "size": 32, "seed": 0}
+_HIGHEST = {"size": 1024, "seed": 2**63 - 1}
+
+
+def check_options(options: Any) -> None:
+    """Refuse values of `PretrainOptions` or `FinetuneOptions` that no training can have.
+
+    Raises
+    ------
+    InputError
+        Names the argument, its value and its range.
+    """
+    for name in sorted(_LOWEST.keys() & vars(options).keys()):
+        value = getattr(options, name)
+        if value < _LOWEST[name]:
+            raise InputError(f"--{name} {value}: must be at least {_LOWEST[name]}")
+        if value > _HIGHEST.get(name, math.inf):
+            raise InputError(f"--{name} {value}: must be at most {_HIGHEST[name]}")
+    if not 0 < options.learning_rate < math.inf:
+        raise InputError(f"--learning-rate {options.learning_rate:g}: must be more than 0, finite")
 
 
 class Training(lightning.LightningModule):
@@ -218,21 +241,25 @@ class _Average(WeightAveraging):
 
 
 def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
-    """Make the output folder; the checkpoint to continue from, or None to start.
+    """The checkpoint to continue from, or None to start; makes and removes nothing.
 
     Raises
     ------
     BiofaceError
-        The folder cannot be made, or holds a run and neither `resume` nor `overwrite` is given, or
-        the run to resume had other settings.
+        The folder cannot be written, or holds a run and neither `resume` nor `overwrite` is given,
+        or the run to resume had other settings.
     """
     checkpoint = out / CHECKPOINT
     try:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        existing = next(place for place in (out, *out.absolute().parents) if place.exists())
+        if not existing.is_dir():
+            raise BiofaceError(f"{out}: {existing} is not a folder; choose another --out")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
     except OSError as error:
-        raise BiofaceError(f"{out}: cannot be made ({error.strerror})") from error
-    if not os.access(out, os.W_OK):
-        raise BiofaceError(f"{out}: cannot write here; choose another --out")
+        raise BiofaceError(
+            f"{out}: cannot write here ({error.strerror}); choose another --out"
+        ) from error
     if resume and checkpoint.exists():
         before = read_checkpoint(checkpoint)["settings"]
         changed = [k for k in settings if before.get(k) != settings[k]]
@@ -244,17 +271,31 @@ def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: boo
         return checkpoint
     if not (resume or overwrite) and (checkpoint.exists() or (out / WEIGHTS).exists()):
         raise InputError(f"{out}: holds a training run; pass --resume or --overwrite")
-    for old in (checkpoint, out / LOG, out / WEIGHTS, out / REPORT):
-        old.unlink(missing_ok=True)
     return None
+
+
+def _start_afresh(out: Path) -> None:
+    """Make the folder, without what an earlier run left in it."""
+    try:
+        (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
+        for old in (CHECKPOINT, LOG, WEIGHTS, REPORT):
+            (out / old).unlink(missing_ok=True)
+    except OSError as error:
+        raise BiofaceError(
+            f"{out}: cannot write here ({error.strerror}); choose another --out"
+        ) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of ours as Lightning wrote it; InputError when it is damaged."""
+    damaged = InputError(f"{path}: damaged checkpoint; start again with --overwrite")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: damaged checkpoint; start again with --overwrite") from error
+        raise damaged from error
+    if not isinstance(state, dict) or not state.keys() >= _CHECKPOINT_KEYS:
+        raise damaged
+    return state
 
 
 class _Settings(Callback):
@@ -283,7 +324,8 @@ def fit(
     batches
         From the number of the first step to its endless batches.
     out
-        Gets `log.csv` and `checkpoint/last.ckpt`.
+        Made when needed; gets `log.csv` and `checkpoint/last.ckpt`. Without `checkpoint`, files of
+        an earlier run are removed first.
     settings
         JSON-ready, kept in the checkpoints; see `prepare`.
     checkpoint
@@ -297,6 +339,8 @@ def fit(
             module.load_state_dict(state["state_dict"])
             module.on_load_checkpoint(state)
             return
+    else:
+        _start_afresh(out)
     saver = ModelCheckpoint(
         dirpath=out / CHECKPOINT.parent,
         filename=CHECKPOINT.stem,

@@ -2,18 +2,25 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
+from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
 from bioface.learn import finetune as finetuning  # noqa: E402
 from bioface.learn import pretrain as pretraining  # noqa: E402
 from bioface.learn import training  # noqa: E402
-from bioface.learn.encoder import EncoderConfig  # noqa: E402
-from bioface.learn.weights import load_weights  # noqa: E402
+from bioface.learn.accuracy import held_out_accuracy  # noqa: E402
+from bioface.learn.decoder import Decoder  # noqa: E402
+from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
+from bioface.learn.relight import Relighter  # noqa: E402
+from bioface.learn.weights import load_weights, save_weights  # noqa: E402
+from bioface.packed import read_packed, write_packed  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -94,6 +101,9 @@ def test_runs_are_protected(pack_path, tmp_path):
     (tmp_path / training.CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(InputError, match="damaged checkpoint"):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3, resume=True))
+    torch.save({"weights": 1}, tmp_path / training.CHECKPOINT)
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=3, resume=True))
     pretraining.pretrain(options(pack_path, tmp_path, steps=4, overwrite=True))
     assert len(rows(tmp_path)) == 4
 
@@ -110,6 +120,19 @@ def test_training_goes_on_from_weights_at_another_size(pack_path, tmp_path):
     a, b = (load_weights(tmp_path / run / "weights.safetensors") for run in "ab")
     assert b.encoder.config.size == 48
     torch.testing.assert_close(a.encoder.stem.weight, b.encoder.stem.weight)
+
+
+def test_samples_without_skin_are_told_before_training(tmp_path):
+    image = ellipsoid_sample(np.random.default_rng(0))
+    image[CHANNELS.index("mask")] = 0
+    pack = tmp_path / "bare.pack"
+    write_packed(pack, CHANNELS, [image, image], [{}, {}], image.shape[1:])
+    with pytest.raises(InputError, match=r"bare\.pack: none of the samples held out shows"):
+        pretraining.pretrain(options(pack, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    relighter = Relighter(read_packed(pack), 32)
+    with pytest.raises(InputError, match="none of the samples"):
+        held_out_accuracy(Encoder(), relighter, np.arange(2), 4, 0)
 
 
 def test_divergence_is_told(pack_path, tmp_path, monkeypatch):
@@ -151,6 +174,36 @@ def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
     assert after.decoder.camera_offsets.abs().max() > 0
     assert not torch.equal(after.encoder.stem.weight, before.encoder.stem.weight)
     assert "replay" in rows(tmp_path / "tuned")[0]
+    with safe_open(tmp_path / "tuned" / "weights.safetensors", "pt") as file:
+        header = json.dumps(file.metadata())
+    assert str(tmp_path) not in header
+    assert pack_path.name not in header
+    assert "astronaut" not in header
+    assert str(pack_path) not in (tmp_path / "tuned" / "report.json").read_text()
+
+
+def test_photos_without_a_face_leave_nothing_behind(tmp_path):
+    pytest.importorskip("mediapipe")
+    from PIL import Image
+
+    Image.new("RGB", (80, 80), "blue").save(tmp_path / "sky.png")
+    weights, out = tmp_path / "a.safetensors", tmp_path / "new" / "run"
+    config = EncoderConfig(widths=(16, 24), head_width=8, detail=4, size=32)
+    save_weights(weights, Encoder(config), Decoder())
+    with pytest.raises(InputError, match="no photo with a face"):
+        finetuning.finetune(
+            finetuning.FinetuneOptions([tmp_path / "sky.png"], out, weights, steps=1)
+        )
+    assert not out.parent.exists()
+    out.mkdir(parents=True)
+    (out / training.WEIGHTS).write_bytes(b"of an earlier run")
+    with pytest.raises(InputError, match="no photo with a face"):
+        finetuning.finetune(
+            finetuning.FinetuneOptions(
+                [tmp_path / "sky.png"], out, weights, steps=1, overwrite=True
+            )
+        )
+    assert [file.name for file in out.iterdir()] == [training.WEIGHTS]
 
 
 def test_photos_without_a_face_are_skipped_with_a_line(tmp_path, capsys):
@@ -175,7 +228,7 @@ def test_command_line(pack_path, tmp_path, capsys):
 
     out = tmp_path / "run"
     arguments = ["train", "pretrain", "--data", str(pack_path), "--out", str(out)]
-    arguments += ["--steps", "2", "--size", "32", "--batch", "2", "--threads", "2"]
+    arguments += ["--steps", "2", "--size", "32", "--batch", "2", "--threads", "1"]
     assert main(arguments) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out / "weights.safetensors")
     assert main(arguments) == 1

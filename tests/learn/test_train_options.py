@@ -1,0 +1,68 @@
+"""Values of `bioface train` that no training can have are one line each, and nothing is made."""
+
+import os
+
+import pytest
+
+pytest.importorskip("torch")
+
+from bioface.cli import main
+from bioface.cores import usable_cores
+
+pytestmark = pytest.mark.torch
+
+WRONG = [
+    ("--batch", "0", "must be at least 1"),
+    ("--seed", "-1", "must be at least 0"),
+    ("--seed", str(2**63), "must be at most"),
+    ("--learning-rate", "nan", "must be more than 0, finite"),
+    ("--learning-rate", "inf", "must be more than 0, finite"),
+    ("--learning-rate", "-0.001", "must be more than 0, finite"),
+    ("--threads", "-2", "must be at least 1"),
+    ("--threads", "0", "must be at least 1"),
+    ("--steps", "0", "must be more than 0, finite"),
+    ("--minutes", "nan", "must be more than 0, finite"),
+    ("--minutes", "inf", "must be more than 0, finite"),
+]
+SIZES = [("--size", "-3", "must be at least 32"), ("--size", "4096", "must be at most 1024")]
+
+
+def refused(arguments, capsys):
+    assert main(["train", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG + SIZES)
+def test_pretrain_names_the_option(pack_path, tmp_path, capsys, name, value, message):
+    out = tmp_path / "run"
+    error = refused(["pretrain", "--data", str(pack_path), "--out", str(out), name, value], capsys)
+    assert f"{name} " in error
+    assert message in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_finetune_names_the_option(tmp_path, capsys, name, value, message):
+    error = refused(["finetune", "--out", str(tmp_path / "run"), name, value], capsys)
+    assert f"{name} " in error
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_out_that_is_a_file(pack_path, tmp_path, capsys):
+    (tmp_path / "taken").write_bytes(b"")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "run"):
+        error = refused(
+            ["pretrain", "--data", str(pack_path), "--out", str(out), "--size", "32"], capsys
+        )
+        assert "taken is not a folder; choose another --out" in error
+
+
+def test_cores_are_counted_on_every_system(monkeypatch):
+    assert 1 <= usable_cores() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert usable_cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
