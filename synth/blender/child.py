@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from bioface.errors import BiofaceError
+from synth.blender.passes import RenderCheckError
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,6 +33,9 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(descriptor, "w", encoding="utf-8") as reports:
         try:
             _render_batch(job, reports)
+        except RenderCheckError as error:  # of this seed and index, again and again
+            _report(reports, {"error": f"{error}; use another --seed with another --out"})
+            return 1
         except BiofaceError as error:
             _report(reports, {"error": str(error)})
             return 1

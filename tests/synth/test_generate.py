@@ -1,3 +1,6 @@
+import io
+import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -6,6 +9,8 @@ from made_datasets import content, stage
 
 from bioface.errors import BiofaceError, InputError, MissingDependencyError
 from synth import cli, generate, processes
+from synth.blender import child
+from synth.blender.passes import RenderCheckError
 from synth.dataset.read import Dataset
 from synth.generate import Settings, make_jobs
 
@@ -117,6 +122,21 @@ def test_generate_command_says_what_it_did(rendered, tmp_path, capsys):
     assert captured.err == ""  # no progress bar without a terminal
     assert cli.main(command) == 0
     assert "3 samples, 0 of them new" in capsys.readouterr().out
+
+
+def test_a_scene_that_fails_its_checks_names_the_way_out(monkeypatch):
+    def fail(job, reports):
+        raise RenderCheckError("the head is not in view")
+
+    monkeypatch.setattr(child, "_render_batch", fail)
+    monkeypatch.setattr(child, "_die_with", lambda parent: None)
+    monkeypatch.setattr(child.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    read_end, write_end = os.pipe()
+    assert child.main([str(write_end), "1"]) == 1
+    with os.fdopen(read_end) as reports:
+        error = json.loads(reports.read())["error"]
+    assert error == "the head is not in view; use another --seed with another --out"
 
 
 CHILD = """
