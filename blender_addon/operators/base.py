@@ -12,12 +12,14 @@ class MeshOperator(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether the active object is a mesh; Blender greys the button out otherwise."""
         if context.object is None or context.object.type != "MESH":
             cls.poll_message_set("Select a mesh object")
             return False
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Report what `apply` says, or its error."""
         try:
             message = self.apply(context)
         except Exception as error:

@@ -21,10 +21,12 @@ class BIOFACE_OT_maps_project(MeshOperator):
     filter_glob: bpy.props.StringProperty(default="*.exr", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Let the user choose the file."""
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def apply(self, context: bpy.types.Context) -> str:
+        """Fill the object's textures; see `synth.blender.character.project_estimate`."""
         from synth.blender.character import project_estimate
 
         path = bpy.path.abspath(self.filepath)

@@ -12,6 +12,7 @@ class BIOFACE_OT_skin_material_add(MeshOperator):
     bl_label = "Add Skin Material"
 
     def apply(self, context: bpy.types.Context) -> str:
+        """Set the object's active material."""
         from synth.blender.skin_material import skin_material
 
         context.object.active_material = skin_material(bpy, "Skin")

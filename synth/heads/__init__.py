@@ -15,21 +15,17 @@ NAMES = ("procedural", "ict-facekit")
 
 
 class HeadProvider(Protocol):
-    """A family of heads with one topology.
-
-    Attributes
-    ----------
-    name
-        What datasets record: a provider's name, or the file name of a user's mesh.
-    asset_hash
-        sha256 (hexadecimal) of what defines the heads.
-    """
+    """A family of heads with one topology."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What datasets record: a provider's name, or the file name of a user's mesh."""
+        ...
 
     @property
-    def asset_hash(self) -> str: ...
+    def asset_hash(self) -> str:
+        """SHA-256 (hexadecimal) of what defines the heads."""
+        ...
 
     def __hash__(self) -> int: ...
 
