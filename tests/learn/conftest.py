@@ -5,6 +5,16 @@ from ellipsoids import CHANNELS, SIZE, ellipsoid_sample
 from bioface.packed import write_packed
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Idle threads of torch spin: on a busy machine these small networks run 10 times faster so."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def pack_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("pack") / "synthetic.pack"
