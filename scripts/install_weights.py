@@ -1,0 +1,55 @@
+"""Put trained weights and what is known of their training where the package ships them.
+
+    install_weights.py OUT TARGET
+
+OUT holds `pretrain` and `finetune` of scripts/train_first_light; TARGET gets
+`first_light.safetensors` and `first_light.json`. Neither may tell a path or the name of a photo:
+the photos show other people's faces, so the report says how many there were.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bioface.atomic import replacing, write_text
+from bioface.learn.weights import load_weights
+
+NAME = "first_light"
+
+
+def main() -> None:
+    out, target = map(Path, sys.argv[1:3])
+    weights = out / "finetune" / "weights.safetensors"
+    model = load_weights(weights)
+    pretrain, finetune = (
+        json.loads((out / stage / "report.json").read_text()) for stage in ("pretrain", "finetune")
+    )
+    if model.sha256 != finetune["weights_sha256"]:
+        raise SystemExit(f"{weights}: not the weights that its report.json describes")
+    photos = {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
+    for name in ("photos", "held_out"):
+        finetune[name] = len(finetune[name])
+    for name in ("photos", "data"):
+        finetune["settings"].pop(name, None)
+    report = {"pretrain": pretrain, "finetune": finetune}
+    for text in strings([report, model.metadata, model.config]):
+        if "/" in text or "\\" in text or text in photos:
+            raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
+    target.mkdir(parents=True, exist_ok=True)
+    with replacing(target / f"{NAME}.safetensors") as temporary:
+        temporary.write_bytes(weights.read_bytes())
+    write_text(target / f"{NAME}.json", json.dumps(report, indent=1) + "\n")
+
+
+def strings(value: Any) -> list[str]:
+    """Every string in nested JSON, keys too."""
+    if isinstance(value, dict):
+        return [text for item in value.items() for text in strings(list(item))]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What scripts/train_first_light --install commits tells no path and no photo."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from bioface.learn.decoder import Decoder
+from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.learn.weights import load_weights, save_weights
+
+pytestmark = pytest.mark.torch
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "install_weights.py"
+
+
+def trained(out, **metadata):
+    """A folder as scripts/train_first_light leaves it."""
+    (out / "pretrain").mkdir(parents=True)
+    (out / "finetune").mkdir()
+    encoder = Encoder(EncoderConfig(widths=(8, 16), head_width=8, detail=4, size=32))
+    digest = save_weights(out / "finetune" / "weights.safetensors", encoder, Decoder(), **metadata)
+    (out / "pretrain" / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
+    names = [str(out / "photos" / name) for name in ("ann.jpg", "bob.jpg")]
+    report = {
+        "settings": {"steps": 5, "photos": [str(out / "photos")], "data": str(out / "faces.pack")},
+        "photos": names,
+        "held_out": names[1:],
+        "weights_sha256": digest,
+    }
+    (out / "finetune" / "report.json").write_text(json.dumps(report))
+    return digest
+
+
+def install(out, target):
+    return subprocess.run(
+        [sys.executable, SCRIPT, out, target], capture_output=True, text=True, check=False
+    )
+
+
+def test_installed_files_tell_no_path_and_no_photo(tmp_path):
+    out, target = tmp_path / "out", tmp_path / "weights"
+    digest = trained(out, stage="finetune")
+    finished = install(out, target)
+    assert finished.returncode == 0, finished.stderr
+    text = (target / "first_light.json").read_text()
+    for secret in (str(tmp_path), "/", "ann", "bob"):
+        assert secret not in text
+    finetune = json.loads(text)["finetune"]
+    assert (finetune["photos"], finetune["held_out"]) == (2, 1)
+    assert finetune["settings"] == {"steps": 5}
+    assert load_weights(target / "first_light.safetensors").sha256 == digest
+
+
+@pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
+def test_metadata_that_tells_more_is_refused(tmp_path, told):
+    trained(tmp_path / "out", finetune={"settings": [told]})
+    finished = install(tmp_path / "out", tmp_path / "weights")
+    assert finished.returncode == 1
+    assert "must not be installed" in finished.stderr
+    assert not (tmp_path / "weights").exists()
+
+
+def test_weights_of_another_run_are_refused(tmp_path):
+    out = tmp_path / "out"
+    trained(out)
+    report = json.loads((out / "finetune" / "report.json").read_text())
+    (out / "finetune" / "report.json").write_text(json.dumps(report | {"weights_sha256": "0"}))
+    finished = install(out, tmp_path / "weights")
+    assert finished.returncode == 1
+    assert "not the weights" in finished.stderr
