@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bioface import SkinModel
+from bioface.cores import usable_cores
 from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.dataset.code import code_hash
@@ -135,7 +135,7 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
     The workers share the cores; on a cluster each task has one, as Dask counts them.
     """
     batch = min(settings.batch, -(-len(indices) // settings.workers) or 1)
-    threads = 1 if settings.scheduler else max(1, _cores() // settings.workers)
+    threads = 1 if settings.scheduler else max(1, usable_cores() // settings.workers)
     return [
         Job(
             partial=str(partial.resolve()),
@@ -158,10 +158,6 @@ def publish(writer: DatasetWriter, report: dict[str, Any]) -> None:
     seconds, error = line.pop("seconds"), line.pop("recomposition_error")
     writer.publish(line)
     writer.log(f"{sample_id(line['index'])}: {seconds:.2f} CPU s, recomposition error {error:.1e}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _absolute(heads: str) -> str:
