@@ -1,21 +1,18 @@
-"""The fast decoder: reflectance as a short, low-rank Chebyshev series in each pigment.
+"""The fast decoder: the colour of skin as a short polynomial in both pigments.
 
-In x = warp(melanin) and y = warp(haemoglobin) skin reflectance is so smooth that P = 8 by Q = 10
-Chebyshev polynomials hold it over all fractions from 0 to 1. A separable model,
-R = A(melanin) B(haemoglobin), is carried by two small tables (P, 33) and (Q, 33) of A and B at the
-Chebyshev nodes, and these by I = 4 and J = 5 functions a_i(x), b_j(y) of low rank. With the
-projection (33, 3) of an image's light and camera
+In x = warp(melanin) and y = warp(haemoglobin) skin reflectance is so smooth that 29 products of
+Chebyshev polynomials hold the colour over all fractions from 0 to 1:
 
-    rgb_c(x, y) = sum_ij a_i(x) b_j(y) G_cij,    G_cij = sum_l Q_lc A_il B_jl:
+    rgb_c(x, y) = sum_pq G_cpq T_p(x) T_q(y),    G_cpq = sum_l Q_lc A_pl B_ql.
 
-the 33 bands are summed once an image instead of once a pixel.
+For a separable model, R = A(melanin) B(haemoglobin), A_pl and B_ql are two small tables, the
+Chebyshev coefficients of A and B in each band; Q is the projection (33, 3) of an image's light and
+camera. So the 33 bands are summed once an image instead of once a pixel. Tables are made anew at
+each call (18 spectra), so constants of the skin model may move and carry gradients; where they
+have, all 80 products of the tables are kept. A model that is not separable is tabulated on
+the grid of nodes, with more of them.
 
-Where constants of the skin model are tensors, which may carry gradients, the rank is not reduced
-(a_i and b_j are the polynomials themselves): its best functions move with the constants, the
-polynomials do not. A model that is not separable is tabulated on the grid of nodes, with more of
-them.
-
-Against the exact path the error in linear sRGB of a unit-shaded pixel stays below 6e-4 (mean 6e-5)
+Against the exact path the error in linear sRGB of a unit-shaded pixel stays below 6e-4 (mean 1e-4)
 for the calibrated model and 2e-3 for `alotaibi2019` over all fractions, and with any constant at
 its bound below 2e-3 for haemoglobin above 0.0005 (tests hold it there). Fractions outside 0-1 are
 clipped.
@@ -25,14 +22,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 from bioface.spectral.backend import Array, like
-from bioface.spectral.colour import XYZ_TO_SRGB, reflectance_weights
 from bioface.spectral.skin import SkinModel
 
 NODES = (8, 10)
@@ -40,11 +36,9 @@ NODES = (8, 10)
 
 NODES_NOT_SEPARABLE = (12, 20)
 
-RANK = (4, 5)
-"""Functions of melanin and of haemoglobin that a separable model with fixed constants needs."""
-
-ORDERS = (7, 9)
-"""Polynomials kept of each such function."""
+LENGTHS = (5, 5, 4, 4, 4, 3, 2, 2)
+"""How many polynomials of melanin go with each of haemoglobin, for a model with its own constants:
+the products whose coefficients are above 1e-4 in the calibrated model."""
 
 CHUNK = 65536
 """Pixels worked on at once: what keeps the temporaries in a processor's cache."""
@@ -101,13 +95,35 @@ def chebyshev(x: Array, count: int) -> Array:
     return xp.stack(rows, axis=-2)
 
 
+def products(x: Array, y: Array, lengths: tuple[int, ...]) -> Array:
+    """T_p(x) T_q(y) for p < lengths[q], q after q: (..., n) and (..., n) to (..., K, n)."""
+    xp = array_namespace(x)
+    blocks = [chebyshev(x, lengths[0])]
+    y = y[..., None, :]
+    for q, length in enumerate(lengths[1:], start=1):
+        before = blocks[-1][..., :length, :]
+        block = y * before if q == 1 else 2 * y * before - blocks[-2][..., :length, :]
+        blocks.append(block)
+    return xp.concat(blocks, axis=-2)
+
+
 @cache
-def chebyshev_derivative(count: int) -> np.ndarray:
-    """D (count, count): the coefficients c of a series become c D, those of its derivative."""
-    rows = np.zeros((count, count))
-    for k in range(1, count):
-        rows[k, :k] = np.polynomial.chebyshev.chebder(np.eye(k + 1)[k])
-    return rows
+def derivatives(lengths: tuple[int, ...]) -> np.ndarray:
+    """(2, K, K): coefficients c of a series become c D_x and c D_y, those of its derivatives."""
+    order = max(len(lengths), lengths[0])
+    single = np.zeros((order, order))
+    for k in range(1, order):
+        single[k, :k] = np.polynomial.chebyshev.chebder(np.eye(k + 1)[k])
+    p, q = _terms(lengths)
+    by_x = single[np.ix_(p, p)] * (q[:, None] == q)
+    by_y = single[np.ix_(q, q)] * (p[:, None] == p)
+    return np.stack([by_x, by_y])
+
+
+def _terms(lengths: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees p and q of the K products."""
+    p = np.concatenate([np.arange(length) for length in lengths])
+    return p, np.repeat(np.arange(len(lengths)), lengths)
 
 
 @cache
@@ -128,38 +144,44 @@ def node_fractions(melanin_count: int, haemoglobin_count: int) -> tuple[np.ndarr
 
 
 class Series(NamedTuple):
-    """The colour of skin as a bilinear form of functions of either pigment.
+    """The colour of skin as a sum of products of polynomials.
 
     Attributes
     ----------
     table
-        G (*batch, 3, I, J).
-    melanin, haemoglobin
-        (I, P) and (J, Q): Chebyshev coefficients of a_i and b_j.
+        G (*batch, 3, K).
+    lengths
+        Which products: see `products`.
     """
 
     table: Array
-    melanin: Array
-    haemoglobin: Array
+    lengths: tuple[int, ...]
 
 
-def colour_series(skin: SkinModel, projection: Array, *, low_rank: bool = True) -> Series:
+def colour_series(skin: SkinModel, projection: Array, *, short: bool = True) -> Series:
     """The series of a skin model under light and camera of a projection (*batch, 33, 3).
 
-    Without `low_rank` it is that of all the polynomials: about ten times closer, and slower.
+    Without `short` all products are kept: about ten times closer, and slower.
     """
     xp = array_namespace(projection)
     channels = xp.matrix_transpose(projection)
-    if not skin.separable:
-        return _dense_series(skin, channels)
-    moving = any(is_array_api_obj(value) for value in skin.constants.values())
-    if moving or not low_rank:
+    if skin.separable:
         a, b = _chebyshev_tables(skin, projection)
-        bases = [like(projection, np.eye(count)) for count in NODES]
+        table = (channels[..., None, :] * a) @ xp.matrix_transpose(b)
+        lengths = LENGTHS if short and not _moved(skin) else (NODES[0],) * NODES[1]
     else:
-        factors = _low_rank(skin.name, tuple(sorted(skin.constants.items())))
-        a, b, *bases = (like(projection, factor) for factor in factors)
-    return Series((channels[..., None, :] * a) @ xp.matrix_transpose(b), *bases)
+        table = _dense_table(skin, channels)
+        lengths = (NODES_NOT_SEPARABLE[0],) * NODES_NOT_SEPARABLE[1]
+    p, q = _terms(lengths)
+    index = xp.asarray(p * table.shape[-1] + q, device=device(table))
+    flat = xp.reshape(table, (*table.shape[:-2], -1))
+    return Series(xp.take(flat, index, axis=-1), lengths)
+
+
+def _moved(skin: SkinModel) -> bool:
+    """Whether any constant is a tensor, or another number than the model was loaded with."""
+    shipped = SkinModel.load(skin.name).constants
+    return any(is_array_api_obj(v) or v != shipped[name] for name, v in skin.constants.items())
 
 
 def _chebyshev_tables(skin: SkinModel, reference: Array) -> list[Array]:
@@ -169,28 +191,8 @@ def _chebyshev_tables(skin: SkinModel, reference: Array) -> list[Array]:
     return [like(reference, _to_coefficients(len(v))) @ v for v in values]
 
 
-@lru_cache(maxsize=16)
-def _low_rank(name: str, constants: tuple[tuple[str, float], ...]) -> tuple[np.ndarray, ...]:
-    """Spectra (I, 33), (J, 33) and coefficients (I, P), (J, Q) of the best low-rank factors.
-
-    Best in the mean square over the warped fraction, each band weighted with what it does to
-    colour.
-    """
-    skin = SkinModel.load(name).with_constants(**dict(constants))
-    weight = np.sqrt(((reflectance_weights() @ XYZ_TO_SRGB.T) ** 2).sum(1))
-    weight = weight / weight.max() + 0.05
-    spectra, coefficients = [], []
-    tables = _chebyshev_tables(skin, np.empty(0))
-    for table, rank, order in zip(tables, RANK, ORDERS, strict=True):
-        weighted = (table * weight)[:order]
-        values = chebyshev(np.linspace(-1, 1, 400), order).T @ weighted
-        rows = np.linalg.svd(values, full_matrices=False)[2][:rank]
-        spectra.append(rows / weight)
-        coefficients.append((weighted @ rows.T).T)
-    return (*spectra, *coefficients)
-
-
-def _dense_series(skin: SkinModel, channels: Array) -> Series:
+def _dense_table(skin: SkinModel, channels: Array) -> Array:
+    """Chebyshev coefficients (*batch, 3, P, Q) of the colour of a model that is not separable."""
     xp = array_namespace(channels)
     counts = NODES_NOT_SEPARABLE
     melanin, haemoglobin = (like(channels, f) for f in node_fractions(*counts))
@@ -198,8 +200,7 @@ def _dense_series(skin: SkinModel, channels: Array) -> Series:
     spectra = skin.reflectance(melanin[:, None], haemoglobin[None, :], validate=False)
     values = xp.reshape(spectra, (-1, spectra.shape[-1])) @ xp.matrix_transpose(channels)
     values = xp.reshape(xp.matrix_transpose(values), (*channels.shape[:-1], *counts))
-    table = to_p @ values @ xp.matrix_transpose(to_q)
-    return Series(table, *(like(channels, np.eye(count)) for count in counts))
+    return to_p @ values @ xp.matrix_transpose(to_q)
 
 
 def chunks(batch: int, pixels: int, size: int = CHUNK) -> Iterator[tuple[slice, slice]]:
@@ -211,18 +212,9 @@ def chunks(batch: int, pixels: int, size: int = CHUNK) -> Iterator[tuple[slice, 
 
 
 def evaluate(series: Series, melanin: Array, haemoglobin: Array) -> Array:
-    """Colour (B, 3, n) of one chunk of fractions (B, n); G (B or 1, 3, I, J)."""
-    xp = array_namespace(melanin)
-    rank, order = series.melanin.shape
-    a = series.melanin @ chebyshev(warp_melanin(melanin), order)
-    b = series.haemoglobin @ chebyshev(warp_haemoglobin(haemoglobin), series.haemoglobin.shape[1])
-    t = xp.reshape(matrix_of(series.table) @ b, (b.shape[0], 3, rank, -1))
-    return xp.sum(t * a[:, None, ...], axis=-2)
-
-
-def matrix_of(table: Array) -> Array:
-    """G (B, 3, I, J) as matrices (B, 3 I, J)."""
-    return array_namespace(table).reshape(table, (table.shape[0], -1, table.shape[-1]))
+    """Colour (B, 3, n) of one chunk of fractions (B, n); G (B or 1, 3, K)."""
+    x, y = warp_melanin(melanin), warp_haemoglobin(haemoglobin)
+    return series.table @ products(x, y, series.lengths)
 
 
 def render(
@@ -238,7 +230,7 @@ def render(
     Parameters
     ----------
     series
-        That of `colour_series`, its table (B or 1, 3, I, J).
+        That of `colour_series`, its table (B or 1, 3, K).
     white
         (B or 1, 3) linear sRGB of a white diffuser.
     melanin, haemoglobin, diffuse, specular
@@ -283,9 +275,9 @@ def decode_maps(
     count = 1
     if math.prod(leading) > 1:
         full, count = shape[: len(leading)], batch
-        table = xp.broadcast_to(table, (*full, *table.shape[-3:]))
+        table = xp.broadcast_to(table, (*full, *table.shape[-2:]))
         white = xp.broadcast_to(white, (*full, 3))
-    series = series._replace(table=xp.reshape(table, (count, *table.shape[-3:])))
+    series = series._replace(table=xp.reshape(table, (count, *table.shape[-2:])))
     arrays = [xp.reshape(a, (batch, -1)) for a in maps]
     rgb = _renderer(xp)(series, xp.reshape(white, (count, 3)), *arrays)
     return xp.reshape(xp.moveaxis(rgb, 1, -1), (*shape, 3))

@@ -148,20 +148,13 @@ class _Table:
 
     @classmethod
     def of(cls, skin: SkinModel, projection: np.ndarray) -> _Table:
-        series = fast.colour_series(skin, projection, low_rank=False)
-        position = np.linspace(-1, 1, NODES)
-        step = position[1] - position[0]
-        (a, da), (b, db) = (
-            (
-                basis @ polynomials,
-                step * basis @ fast.chebyshev_derivative(len(polynomials)) @ polynomials,
-            )
-            for basis in (series.melanin, series.haemoglobin)
-            for polynomials in (fast.chebyshev(position, basis.shape[1]),)
-        )
+        series = fast.colour_series(skin, projection, short=False)
+        x, y = np.meshgrid(np.linspace(-1, 1, NODES), np.linspace(-1, 1, NODES), indexing="ij")
+        polynomials = fast.products(x.reshape(-1), y.reshape(-1), series.lengths)
+        step = 2 / (NODES - 1)
         colour, by_x, by_y = (
-            (left.T @ series.table @ right).reshape(3, -1).astype(np.float32)
-            for left, right in ((a, b), (da, b), (a, db))
+            (table @ polynomials).astype(np.float32)
+            for table in (series.table, *(step * series.table @ fast.derivatives(series.lengths)))
         )
         white = projection.sum(0).astype(np.float32)
         return cls(colour, by_x, by_y, cls._starts(colour), white)

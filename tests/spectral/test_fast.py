@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bioface.spectral.fast import CHUNK, chebyshev, chebyshev_derivative, chunks
+from bioface.spectral.fast import CHUNK, LENGTHS, chebyshev, chunks, derivatives, products
 from bioface.spectral.formation import MAPS, Camera, decode
 from bioface.spectral.illuminant import mix
 from bioface.spectral.skin import SkinModel
@@ -35,7 +35,7 @@ def error(skin):
 def test_fast_equals_exact_over_all_fractions(name, bound):
     difference = error(SkinModel.load(name))
     assert difference.max() < bound
-    assert difference.mean() < bound / 10
+    assert difference.mean() < bound / 6
 
 
 @pytest.mark.parametrize("end", [0, 1])
@@ -54,13 +54,17 @@ def test_fractions_outside_zero_to_one_are_clipped():
     np.testing.assert_array_equal(decode(maps, light, camera), decode(clipped, light, camera))
 
 
-def test_chebyshev_slope_is_the_derivative():
-    x = np.linspace(-1, 1, 9)
-    slopes = chebyshev_derivative(5) @ chebyshev(x, 5)
-    for k in range(5):
-        polynomial = np.polynomial.Chebyshev.basis(k)
-        np.testing.assert_allclose(chebyshev(x, 5)[k], polynomial(x), atol=1e-12)
-        np.testing.assert_allclose(slopes[k], polynomial.deriv()(x), atol=1e-12)
+def test_products_and_their_derivatives():
+    x, y = np.random.default_rng(4).uniform(-1, 1, (2, 9))
+    basis = np.polynomial.Chebyshev.basis
+    values = products(x, y, LENGTHS)
+    by_x, by_y = derivatives(LENGTHS) @ values
+    terms = [(p, q) for q, length in enumerate(LENGTHS) for p in range(length)]
+    for row, (p, q) in enumerate(terms):
+        np.testing.assert_allclose(chebyshev(x, 5)[p], basis(p)(x), atol=1e-12)
+        np.testing.assert_allclose(values[row], basis(p)(x) * basis(q)(y), atol=1e-12)
+        np.testing.assert_allclose(by_x[row], basis(p).deriv()(x) * basis(q)(y), atol=1e-11)
+        np.testing.assert_allclose(by_y[row], basis(p)(x) * basis(q).deriv()(y), atol=1e-11)
 
 
 @pytest.mark.parametrize(("batch", "pixels"), [(1, 1), (7, 100), (3, CHUNK + 1), (100, 1000)])
@@ -116,7 +120,7 @@ def test_a_light_shared_by_all_images_gathers_their_gradients():
         b = torch.zeros(6, dtype=torch.float64, requires_grad=True)
         (decode(maps, spd, Camera.from_coefficients(b), path=path) ** 2).sum().backward()
         gradients[path] = torch.cat([spd.grad, b.grad])
-    assert torch.allclose(gradients["fast"], gradients["exact"], rtol=1e-3, atol=1e-3)
+    assert torch.allclose(gradients["fast"], gradients["exact"], rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.torch
