@@ -7,6 +7,8 @@ processor's cache, that is faster than to keep them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -77,10 +79,29 @@ def _signs(lengths: tuple[int, ...], reference: Tensor) -> Tensor:
     return reference.new_tensor(signs)
 
 
-def _chunks(tensor: Tensor) -> list[tuple[slice, slice]]:
-    size = fast.CHUNK if tensor.device.type == "cpu" else CHUNK_ON_DEVICE
+Part = tuple[slice, slice]
+
+
+def _for_each_chunk(work: Callable[[Part], None], tensor: Tensor) -> None:
+    """Call `work` with the slices of every chunk of a map (B, n): on a CPU, in parallel.
+
+    One operation on one chunk is too small to be worth sharing among torch's own threads.
+    """
     batch, pixels = tensor.shape
-    return list(fast.chunks(batch, pixels, size))
+    on_cpu = tensor.device.type == "cpu"
+    parts = list(fast.chunks(batch, pixels, fast.CHUNK if on_cpu else CHUNK_ON_DEVICE))
+    workers = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
+
+    def run(part: Part) -> None:
+        with torch.no_grad():  # a thread of its own starts with gradients on
+            work(part)
+
+    if workers == 1:
+        for part in parts:
+            run(part)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, parts))
 
 
 class _Render(torch.autograd.Function):
@@ -92,13 +113,17 @@ class _Render(torch.autograd.Function):
         batch, pixels = maps[0].shape
         signed = table * _signs(lengths, table)
         out = maps[0].new_empty(batch, 3, pixels)
-        for images, part in _chunks(maps[0]):
-            m, h, d, s = (values[images, part] for values in maps)
+
+        def work(chunk: Part) -> None:
+            images, part = chunk
+            m, h, d, s = (values[chunk] for values in maps)
             own = slice(None) if len(table) == 1 else images
             colour = torch.bmm(signed[own].expand(len(m), -1, -1), _products(lengths, m, h))
             target = out[images, :, part]
             torch.mul(colour, d[:, None], out=target)
             target.addcmul_(s[:, None], white[own, :, None])
+
+        _for_each_chunk(work, out[:, 0])
         return out
 
     @staticmethod
@@ -109,26 +134,40 @@ class _Render(torch.autograd.Function):
         signs = _signs(lengths, table)
         slopes = table[:, None] @ like(table, fast.derivatives(lengths))
         signed = torch.cat([table, *slopes.unbind(1)], dim=1) * signs
-        of_table, of_white = torch.zeros_like(table), torch.zeros_like(white)
         of_maps = [torch.empty_like(values) for values in maps]
-        for images, part in _chunks(maps[0]):
+        sums: list[tuple[Part, Tensor, Tensor]] = []
+
+        def work(chunk: Part) -> None:
+            images, part = chunk
             own = slice(None) if len(table) == 1 else images
             g = gradient[images, :, part]
-            m, h, d, s = (values[images, part] for values in maps)
+            m, h, d, s = (values[chunk] for values in maps)
             products = _products(lengths, m, h)
             colours = torch.bmm(signed[own].expand(len(m), -1, -1), products)
             by_x, by_y, by_d = (_dot(g, colours[:, 3 * k : 3 * k + 3]) for k in (1, 2, 0))
-            of_maps[0][images, part] = by_x.mul_(d).mul_(fast.warp_melanin_slope(m))
-            of_maps[1][images, part] = by_y.mul_(d).mul_(fast.warp_haemoglobin_slope(h))
-            of_maps[2][images, part] = by_d
-            of_maps[3][images, part] = _dot(g, white[own, :, None])
-            parts = (
-                torch.bmm(g * d[:, None], products.transpose(1, 2)) * signs,
-                torch.bmm(g, s[:, :, None])[:, :, 0],
-            )
-            for total, value in zip((of_table, of_white), parts, strict=True):
-                total[own] += value.sum(0, keepdim=True) if len(table) == 1 else value
+            of_maps[0][chunk] = by_x.mul_(d).mul_(fast.warp_melanin_slope(m))
+            of_maps[1][chunk] = by_y.mul_(d).mul_(fast.warp_haemoglobin_slope(h))
+            of_maps[2][chunk] = by_d
+            of_maps[3][chunk] = _dot(g, white[own, :, None])
+            of_table = torch.bmm(g * d[:, None], products.transpose(1, 2)) * signs
+            of_white = torch.bmm(g, s[:, :, None])[:, :, 0]
+            if len(table) == 1:
+                of_table, of_white = of_table.sum(0, keepdim=True), of_white.sum(0, keepdim=True)
+            sums.append((chunk, of_table, of_white))
+
+        _for_each_chunk(work, maps[0])
+        of_table, of_white = torch.zeros_like(table), torch.zeros_like(white)
+        for (images, _), by_table, by_white in sorted(sums, key=_place):
+            own = slice(None) if len(table) == 1 else images
+            of_table[own] += by_table
+            of_white[own] += by_white
         return (None, of_table, of_white, *of_maps)
+
+
+def _place(entry: tuple[Part, Tensor, Tensor]) -> tuple[int, int]:
+    """Order of a chunk: sums in a fixed order are the same at every run."""
+    images, part = entry[0]
+    return images.start, part.start
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
