@@ -5,40 +5,66 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from bioface import __version__
 from bioface.errors import BiofaceError
 
 COMMANDS = {
-    "estimate": "read skin, light and camera from face photos",
-    "edit": "re-render a photo with changed skin or light",
-    "train": "pretrain and fine-tune the encoder",
-    "evaluate": "measure what accuracy there can be",
-    "validate-skin": "fit a skin model to measured reflectance spectra",
+    "estimate": ("bioface.commands.estimate", "read skin, light and camera from face photos"),
+    "edit": ("bioface.commands.edit", "re-render a photo with changed skin or light"),
+    "train": ("bioface.commands.train", "pretrain and fine-tune the encoder"),
+    "evaluate": ("bioface.commands.evaluate", "measure what accuracy there can be"),
+    "validate-skin": (
+        "bioface.commands.validate_skin",
+        "fit a skin model to measured reflectance spectra",
+    ),
 }
+"""Sub-command to its module, imported when called, and its summary."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `bioface ARGV`; returns the exit status (0 only on success)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    name = arguments[0] if arguments else ""
-    parser = argparse.ArgumentParser(
-        prog="bioface",
-        description="Read melanin, haemoglobin, shading, light and camera from face photos.",
+    return dispatch(
+        "bioface",
+        "Read melanin, haemoglobin, shading, light and camera from face photos.",
+        COMMANDS,
+        "train",
+        argv,
     )
-    parser.add_argument("--version", action="version", version=_version())
+
+
+def dispatch(
+    program: str,
+    description: str,
+    commands: Mapping[str, tuple[str, str]],
+    extra: str,
+    argv: Sequence[str] | None,
+) -> int:
+    """Run one of the `commands` of `program`: modules with `configure(parser)` and `run(options)`.
+
+    Only the called module is imported. `extra` is the optional part that a missing package of
+    others is looked for in, see `guarded`. Returns the exit status.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    called = arguments[0] if arguments else ""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--version", action="version", version=f"bioface {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(command, help=summary, description=summary.capitalize())
-        if command == name:
-            module = importlib.import_module(f"bioface.commands.{command.replace('-', '_')}")
-            module.configure(subparser)
-            subparser.set_defaults(run=module.run)
-    return guarded("bioface", "train", lambda: _run(parser.parse_args(arguments)))
 
+    def configure_and_run() -> int:
+        for name, (module_name, summary) in commands.items():
+            subparser = subparsers.add_parser(
+                name, help=summary, description=summary[0].upper() + summary[1:] + "."
+            )
+            if name == called:
+                module = importlib.import_module(module_name)
+                module.configure(subparser)
+                subparser.set_defaults(run=module.run)
+        options = parser.parse_args(arguments)
+        return int(options.run(options) or 0)
 
-def _run(options: argparse.Namespace) -> int:
-    return int(options.run(options) or 0)
+    return guarded(program, extra, configure_and_run)
 
 
 def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
@@ -61,12 +87,6 @@ def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
-
-
-def _version() -> str:
-    from bioface import __version__
-
-    return f"bioface {__version__}"
 
 
 if __name__ == "__main__":
