@@ -25,7 +25,7 @@ from bioface.learn.batches import RelitBatches, split, split_samples
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
-from bioface.learn.pretrain import RENDER_STRIDE, data_sha256, supervised_losses, thin
+from bioface.learn.pretrain import data_sha256, rendered_pixels, supervised_losses, thin
 from bioface.learn.relight import Relighter
 from bioface.learn.training import (
     REPORT,
@@ -118,8 +118,7 @@ def photo_losses(
     prediction = encoder(inputs)
     with torch.no_grad():
         before = first(inputs)
-    rows, columns = step % RENDER_STRIDE, step // RENDER_STRIDE % RENDER_STRIDE
-    chosen = (slice(None), slice(rows, None, RENDER_STRIDE), slice(columns, None, RENDER_STRIDE))
+    chosen = rendered_pixels(step)
     seen = photo.permute(0, 2, 3, 1)[chosen]
     unclipped = (seen.amax(-1) < 0.98) * mask[chosen]
     thinned = thin(prediction, chosen)

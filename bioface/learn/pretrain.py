@@ -76,14 +76,19 @@ def supervised_losses(
 ) -> dict[str, Tensor]:
     """Weighted supervised losses of one batch, the re-rendered image among them."""
     prediction = encoder(photo.contiguous(memory_format=torch.channels_last))
-    rows, columns = step % RENDER_STRIDE, step // RENDER_STRIDE % RENDER_STRIDE
-    chosen = (slice(None), slice(rows, None, RENDER_STRIDE), slice(columns, None, RENDER_STRIDE))
+    chosen = rendered_pixels(step)
     rendered = decoder.render(thin(prediction, chosen), targets.method)
     found = objectives.supervised(prediction, targets)
     found["appearance"] = objectives.appearance(
         rendered.clamp(max=2), targets.linear[chosen].clamp(max=2), targets.mask[chosen]
     )
     return {name: objectives.SUPERVISED_WEIGHTS[name] * value for name, value in found.items()}
+
+
+def rendered_pixels(step: int) -> tuple[slice, ...]:
+    """Index of (B, H, W, ...): the pixels that the appearance loss looks at in a step."""
+    rows, columns = step % RENDER_STRIDE, step // RENDER_STRIDE % RENDER_STRIDE
+    return slice(None), slice(rows, None, RENDER_STRIDE), slice(columns, None, RENDER_STRIDE)
 
 
 def thin(prediction: Prediction, chosen: tuple[slice, ...]) -> Prediction:
