@@ -43,8 +43,13 @@ class SampleConfig:
         A person's median roughness and Principled specular IOR level, uniform.
     bump
         Height of the pore-scale relief, cm, log-uniform.
+    stubble_share, tan_share, vein_share, birthmark_share
+        Share of people with the shadow of shaven stubble, a tan line, visible veins at the
+        temples (and, drawn apart, fine ones on the nose), a birthmark.
     hair_share, brow_share, beard_share, freckle_share, clothes_share
         Share of people with scalp hair, visible brows, a beard, freckles, a shirt.
+    glasses_share, sunglasses_share
+        Share of people who wear glasses, and share of glasses that are dark.
     """
 
     yaw: float = 60.0
@@ -75,7 +80,13 @@ class SampleConfig:
     brow_share: float = 0.9
     beard_share: float = 0.2
     freckle_share: float = 0.3
+    stubble_share: float = 0.25
+    tan_share: float = 0.12
+    vein_share: float = 0.35
+    birthmark_share: float = 0.04
     clothes_share: float = 0.8
+    glasses_share: float = 0.22
+    sunglasses_share: float = 0.15
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for tuples."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from synth.heads import HeadProvider
+from synth.sample.attach import attach
 from synth.sample.config import SampleConfig
 from synth.sample.cover import sample_clothes
 from synth.sample.face import grow_shell, vertex_normals
+from synth.sample.glasses import sample_glasses
 from synth.sample.hair import sample_hair
 from synth.sample.layout import layout_of
 from synth.sample.light import expose, sample_light
@@ -36,6 +38,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     hair = sample_hair(rng, config, layout, tone)
     reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
     clothes = sample_clothes(rng, config, layout)
+    glasses, glasses_record = sample_glasses(rng, config, head)
     covers = (clothes, hair)
     head = grow_shell(head, skin, hair.thickness + clothes.thickness)
 
@@ -75,6 +78,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "surface": surface.record,
         "hair": hair.record,
         "clothes": clothes.record,
+        "glasses": glasses_record,
         "parts": part_record,
         "view": view_record,
         "light": {
@@ -92,6 +96,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         },
         "landmarks": project(view, landmarks).round(6).tolist(),
     }
+    head, attributes = attach(head, attributes, glasses)
     return Scene(head, attributes, lights, environment, view, record)
 
 
