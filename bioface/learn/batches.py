@@ -1,8 +1,7 @@
-"""Endless batches of drawn photos, and which samples are kept out of training."""
+"""Endless batches of drawn photos."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,29 +10,9 @@ from torch.utils.data import IterableDataset
 
 from bioface.errors import InputError
 from bioface.learn.relight import Relighter, Targets
-from bioface.packed import PackedDataset
+from bioface.learn.splits import split, split_samples
 
-
-def split(names: list[str], held_out: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on and indices held out, by the hash of each name.
-
-    A name is always on the same side however many others there are, except that at least one is
-    held out when there are two or more; a single one is on both sides.
-    """
-    share = np.array([int(hashlib.sha256(n.encode()).hexdigest()[:8], 16) / 2**32 for n in names])
-    if len(names) == 1:
-        return np.zeros(1, int), np.zeros(1, int)
-    out = share < held_out
-    if not out.any():
-        out[share.argmin()] = True
-    if out.all():
-        out[share.argmax()] = False
-    return np.flatnonzero(~out), np.flatnonzero(out)
-
-
-def split_samples(packed: PackedDataset) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of a packed file to train on and held out, by the hash of their number."""
-    return split([f"{index:06d}" for index in range(len(packed))])
+__all__ = ["RelitBatches", "split", "split_samples"]
 
 
 class RelitBatches(IterableDataset):

@@ -19,12 +19,15 @@ from array_api_compat import array_namespace
 from bioface.errors import InputError
 from bioface.spectral.backend import Array, as_array, common, like
 from bioface.spectral.colour import WHITE_XYZ, reflectance_weights
-from bioface.spectral.grid import BANDS, WAVELENGTHS
+from bioface.spectral.grid import BANDS, WAVELENGTHS, resample
 from bioface.spectral.illuminant import cct, illuminant
 from bioface.spectral.tables import DATA, read_table
 
 DEFAULT_COMPONENTS = 6
 """Chosen by leave-one-camera-out colour error on skin: see docs/cameras.md."""
+
+MODELS = {"all": "cameras.npz", "training": "cameras_train.npz"}
+"""Shipped models: of all measured cameras, and without those held out for tests (splits.json)."""
 
 Method = Literal["pseudo_inverse", "fitted"]
 METHODS: tuple[Method, ...] = ("pseudo_inverse", "fitted")
@@ -58,22 +61,32 @@ class CameraModel:
 
     @classmethod
     def load(
-        cls, components: int | None = None, *, path: str | os.PathLike[str] | None = None
+        cls,
+        components: int | None = None,
+        *,
+        name: str = "all",
+        path: str | os.PathLike[str] | None = None,
     ) -> CameraModel:
-        """The shipped model, or the one `scripts/fit_cameras` wrote to `path`.
+        """A shipped model, or the one `scripts/fit_cameras` wrote to `path`.
 
         Parameters
         ----------
         components
             How many components to keep; `DEFAULT_COMPONENTS` when None.
+        name
+            `all`, or `training`: fitted without the cameras that accuracy is measured on. An
+            encoder that was trained on the latter predicts b of that model.
 
         Raises
         ------
         InputError
-            More components than the file holds, or a file that is no camera model.
+            An unknown name, more components than the file holds, or a file that is no camera
+            model.
         """
+        if name not in MODELS:
+            raise InputError(f"camera model {name!r} is not known; use one of {', '.join(MODELS)}")
         wanted = DEFAULT_COMPONENTS if components is None else components
-        return _read(Path(path) if path else DATA / "cameras.npz").truncated(wanted)
+        return _read(Path(path) if path else DATA / MODELS[name]).truncated(wanted)
 
     @classmethod
     def fit(cls, sensitivities: np.ndarray, components: int) -> CameraModel:
@@ -140,6 +153,31 @@ class CameraModel:
         """b (..., N) of measured sensitivities (..., 33, 3) of any scale: their projection."""
         difference = normalised(sensitivities) - self.mean
         return np.einsum("...wc,nwc->...n", difference, self.components) / self.deviations
+
+
+def read_measured(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of measured cameras and their sensitivities (N, 33, 3), each channel of sum 1.
+
+    Parameters
+    ----------
+    path
+        npz with `wavelength` (nm, covering 400-720), `sens` (N, W, 3) of any scale and `names`.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no such table.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            names = tuple(str(name) for name in data["names"])
+            values = np.swapaxes(data["sens"].astype(np.float64), 1, 2)
+            sensitivities = np.swapaxes(resample(data["wavelength"], values), 1, 2)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: no measured cameras (needs wavelength, sens and names)"
+        ) from error
+    return names, normalised(sensitivities)
 
 
 @cache
