@@ -43,9 +43,13 @@ class SampleConfig:
         A person's median roughness and Principled specular IOR level, uniform.
     bump
         Height of the pore-scale relief, cm, log-uniform.
+    sweat_share
+        Share of people who sweat.
     stubble_share, tan_share, vein_share, birthmark_share
         Share of people with the shadow of shaven stubble, a tan line, visible veins at the
         temples (and, drawn apart, fine ones on the nose), a birthmark.
+    makeup_share
+        Share of people with make-up: some of lipstick, eye shadow, blush and foundation.
     hair_share, brow_share, beard_share, freckle_share, clothes_share
         Share of people with scalp hair, visible brows, a beard, freckles, a shirt.
     glasses_share, sunglasses_share
@@ -71,11 +75,12 @@ class SampleConfig:
     melanin: Range = (0.015, 0.45)
     haemoglobin: Range = (0.003, 0.05)
     pigment_correlation: float = 0.25
-    melanin_spread: Range = (0.035, 0.09)
-    haemoglobin_spread: Range = (0.05, 0.11)
-    roughness: Range = (0.35, 0.7)
-    specular: Range = (0.2, 0.8)
+    melanin_spread: Range = (0.034, 0.082)
+    haemoglobin_spread: Range = (0.053, 0.115)
+    roughness: Range = (0.28, 0.75)
+    specular: Range = (0.1, 0.9)
     bump: Range = (0.001, 0.01)
+    sweat_share: float = 0.12
     hair_share: float = 0.82
     brow_share: float = 0.9
     beard_share: float = 0.2
@@ -84,6 +89,7 @@ class SampleConfig:
     tan_share: float = 0.12
     vein_share: float = 0.35
     birthmark_share: float = 0.04
+    makeup_share: float = 0.22
     clothes_share: float = 0.8
     glasses_share: float = 0.22
     sunglasses_share: float = 0.15

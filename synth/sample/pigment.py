@@ -9,8 +9,9 @@ import numpy as np
 
 from bioface.spectral.population import UNIFORM, Population
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
+from synth.sample import marks
 from synth.sample.config import SampleConfig
-from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
+from synth.sample.fields import layered_noise, smoothstep
 from synth.sample.layout import Layout
 
 _U_LIMITS = (-0.4, 1.35)
@@ -38,37 +39,43 @@ _OTHER_SITES = {
 
 
 def sample_pigment(
-    rng: np.random.Generator, config: SampleConfig, layout: Layout
+    rng: np.random.Generator, config: SampleConfig, layout: Layout, evenness: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Draw the pigments of one person.
+
+    Parameters
+    ----------
+    evenness
+        0-1, by how much foundation takes the face's variation away: the pigments are those of
+        the look, since the light that reaches us has met the foundation too.
 
     Returns
     -------
     melanin, haemoglobin
         (N,) volume fractions inside (0, 1), for the skin vertices of the layout.
     record
-        Medians in u, the group of the population (or `uniform`) and what was switched on.
+        Medians in u, the group of the population (or `uniform`) and the strength in u of every
+        kind of mark, 0 where there is none.
     """
     base, differences, group = sample_person(rng, config)
     points, sites, face = layout.points, layout.sites, layout.face
-    lips = smoothstep(layout.lips, -0.12, 0.12)
     fields = []
     spreads = []
     for pigment, limits in enumerate((config.melanin_spread, config.haemoglobin_spread)):
-        field = 0.045 * (1 + pigment) * layered_noise(rng, points, (4.0, 1.5, 0.6))
+        field = 0.045 * (1 + pigment) * layered_noise(rng, points, (4.0, 1.5, 0.6, 0.3))
         for name, difference in differences.items():
             field = field + sites[name] * difference[pigment]
         spread = float(np.exp(rng.uniform(*np.log(limits))))
         field = field - np.median(field[face])
-        fields.append(base[pigment] + field * spread / max(float(field[face].std()), 1e-6))
+        fields.append(field * spread / max(float(field[face].std()), 1e-6))
         spreads.append(spread)
-    melanin, haemoglobin = fields
-    haemoglobin = haemoglobin + rng.uniform(0.0, 0.25) * rng.random() * sites["cheeks"]
-    melanin = melanin + rng.uniform(0.0, 0.12) * _melasma(rng, points, sites)
-    freckles = rng.random() < config.freckle_share * np.clip(1.6 - 1.2 * base[0], 0, 2)
-    melanin = melanin + freckles * _freckles(rng, points, sites, base[0])
-    melanin = melanin + _moles(rng, points, face)
-    haemoglobin = haemoglobin + _blemishes(rng, points, face)
+    added, strengths = _marks(rng, config, layout, float(base[0]))
+    covered = 1 - evenness * (face & (layout.lips < 0))
+    melanin, haemoglobin = (
+        level + (field + mark) * covered
+        for level, field, mark in zip(base, fields, added, strict=True)
+    )
+    lips = smoothstep(layout.lips, -0.12, 0.12)
     haemoglobin = haemoglobin + lips * rng.uniform(0.25, 0.6)
     melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.4, 0.9) - 0.03)
     record = {
@@ -77,13 +84,60 @@ def sample_pigment(
         "haemoglobin_u": float(base[1]),
         "melanin_spread": spreads[0],
         "haemoglobin_spread": spreads[1],
-        "freckles": bool(freckles),
+        "evenness": evenness,
+        **strengths,
     }
     return (
         from_unit(np.clip(melanin, *_U_LIMITS), MELANIN_RANGE),
         from_unit(np.clip(haemoglobin, *_U_LIMITS), HAEMOGLOBIN_RANGE),
         record,
     )
+
+
+def _marks(
+    rng: np.random.Generator, config: SampleConfig, layout: Layout, melanin_u: float
+) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, Any]]:
+    """Melanin and blood (N,) in u that marks add, and the strength of each kind."""
+
+    def strength(share: float, low: float, high: float) -> float:
+        shown, value = rng.random() < share, rng.uniform(low, high)
+        return float(value) if shown else 0.0
+
+    fair = float(np.clip(1.2 - melanin_u, 0.2, 1.2))  # marks of melanin show less on dark skin
+    brown, red = marks.blemishes(rng, layout)
+    melanin = marks.moles(rng, layout) + brown
+    haemoglobin = red
+    freckles = strength(config.freckle_share * float(np.clip(1.6 - 1.2 * melanin_u, 0, 2)), 0.5, 1)
+    melasma = float(rng.uniform(0.0, 0.12))
+    stubble = strength(config.stubble_share, 0.03, 0.1)
+    tan = strength(config.tan_share, 0.03, 0.1)
+    birthmark = strength(config.birthmark_share, 0.08, 0.3)
+    stain = bool(rng.random() < 0.5)
+    veins = strength(config.vein_share, 0.02, 0.12) * fair
+    spiders = strength(config.vein_share, 0.03, 0.15)
+    flush = float(rng.uniform(0.0, 0.25) * rng.random())
+    melanin = melanin + freckles * fair * marks.freckles(rng, layout)
+    melanin = melanin + melasma * marks.melasma(rng, layout)
+    roots = marks.stubble_shadow(rng, layout)
+    shade, tan_kind = marks.tan_line(rng, layout)
+    patch = birthmark * marks.birthmark(rng, layout)
+    lines = veins * marks.veins(rng, layout)
+    melanin = melanin + stubble * roots - tan * shade + 0.3 * lines + patch * (not stain)
+    haemoglobin = haemoglobin - 0.5 * stubble * roots + lines + patch * stain
+    haemoglobin = haemoglobin + spiders * marks.spider_veins(rng, layout)
+    nose = rng.uniform(0.0, 1.0)
+    sites = layout.sites
+    haemoglobin = haemoglobin + flush * np.maximum(sites["cheeks"], nose * sites["nose"])
+    return (melanin, haemoglobin), {
+        "freckles": freckles,
+        "melasma": melasma,
+        "stubble_shadow": stubble,
+        "tan_line": {"kind": tan_kind if tan else "none", "strength": tan},
+        "birthmark": {"pigment": "haemoglobin" if stain else "melanin", "strength": birthmark},
+        "veins": veins,
+        "spider_veins": spiders,
+        "flush": flush,
+    }
 
 
 def sample_person(
@@ -134,43 +188,3 @@ def _even_medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
     low, high = np.log([config.melanin, config.haemoglobin]).T
     melanin, haemoglobin = np.exp(low + share * (high - low))
     return np.array([to_unit(melanin, MELANIN_RANGE), to_unit(haemoglobin, HAEMOGLOBIN_RANGE)])
-
-
-def _scatter(
-    rng: np.random.Generator, points: np.ndarray, weight: np.ndarray, count: int
-) -> np.ndarray:
-    """`count` of the points, drawn by `weight`."""
-    total = weight.sum()
-    if count == 0 or total <= 0:
-        return points[:0]
-    return points[rng.choice(len(points), size=count, p=weight / total)]
-
-
-def _freckles(
-    rng: np.random.Generator, points: np.ndarray, sites: dict[str, np.ndarray], melanin: float
-) -> np.ndarray:
-    weight = 0.08 + sites["nose"] + sites["cheeks"] + 0.3 * sites["forehead"]
-    weight = weight * (sites["scalp"] < 0.5) * (sites["neck"] < 0.5)
-    centres = _scatter(rng, points, weight, int(rng.integers(30, 220)))
-    radii = rng.uniform(0.1, 0.22, len(centres))
-    return spots(points, centres, radii, rng.uniform(0.04, 0.22, len(centres)) * (1.2 - melanin))
-
-
-def _moles(rng: np.random.Generator, points: np.ndarray, face: np.ndarray) -> np.ndarray:
-    centres = _scatter(rng, points, face.astype(float), int(rng.poisson(2.0)))
-    radii = rng.uniform(0.12, 0.3, len(centres))
-    return spots(points, centres, radii, rng.uniform(0.15, 0.6, len(centres)))
-
-
-def _blemishes(rng: np.random.Generator, points: np.ndarray, face: np.ndarray) -> np.ndarray:
-    centres = _scatter(rng, points, face.astype(float), int(rng.poisson(3.0)))
-    radii = rng.uniform(0.15, 0.5, len(centres))
-    return spots(points, centres, radii, rng.uniform(0.05, 0.3, len(centres)))
-
-
-def _melasma(
-    rng: np.random.Generator, points: np.ndarray, sites: dict[str, np.ndarray]
-) -> np.ndarray:
-    """Sharp-edged patches on cheeks and forehead."""
-    patch = smoothstep(smooth_noise(rng, points, 0.9), 0.7, 1.1)
-    return patch * np.clip(sites["cheeks"] + sites["forehead"], 0, 1)

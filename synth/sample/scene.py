@@ -13,6 +13,7 @@ from synth.sample.glasses import sample_glasses
 from synth.sample.hair import sample_hair
 from synth.sample.layout import layout_of
 from synth.sample.light import expose, sample_light
+from synth.sample.makeup import sample_makeup
 from synth.sample.not_skin import sample_not_skin
 from synth.sample.pigment import sample_pigment
 from synth.sample.surface import sample_surface
@@ -32,14 +33,15 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     layout = layout_of(provider)
     region, skin = layout.region, layout.skin
     head = provider.sample(rng)
-    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, layout)
+    makeup = sample_makeup(rng, config, layout)
+    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, layout, makeup.evenness)
     tone = pigment_record["melanin_u"]
     surface = sample_surface(rng, config, layout)
     hair = sample_hair(rng, config, layout, tone)
     reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
     clothes = sample_clothes(rng, config, layout)
     glasses, glasses_record = sample_glasses(rng, config, head)
-    covers = (clothes, hair)
+    covers = (makeup.cover, clothes, hair)
     head = grow_shell(head, skin, hair.thickness + clothes.thickness)
 
     bare, bump = np.ones(len(skin)), surface.bump
@@ -75,6 +77,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "identity": [round(float(v), 6) for v in head.identity],
         "expression": [round(float(v), 6) for v in head.expression],
         "pigment": pigment_record,
+        "make_up": makeup.cover.record,
         "surface": surface.record,
         "hair": hair.record,
         "clothes": clothes.record,

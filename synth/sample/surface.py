@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from synth.sample.config import SampleConfig
-from synth.sample.fields import layered_noise, smooth_noise
+from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
 from synth.sample.layout import Layout
+from synth.sample.marks import scatter
 
 
 @dataclass(frozen=True)
@@ -23,28 +24,51 @@ class Surface:
 
 
 def sample_surface(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> Surface:
-    """Draw the surface of one person's skin: forehead, nose and chin are oilier."""
+    """Draw the surface of one person's skin: forehead, nose and chin are oilier.
+
+    Sweat makes some people glossy where they sweat most (forehead, nose, upper lip, neck), with
+    drops in places.
+    """
     points, sites = layout.points, layout.sites
     roughness, specular = rng.uniform(*config.roughness), rng.uniform(*config.specular)
     oil = float(rng.random())
     zone = np.clip(sites["forehead"] + sites["nose"] + sites["chin"], 0, 1)
     uneven = layered_noise(rng, points, (2.0, 0.7))
+    fine = smooth_noise(rng, points, 0.4)
     relief = float(np.exp(rng.uniform(*np.log(config.bump))))
     age = float(rng.random())
     bump = relief * layered_noise(rng, points, (0.25, 0.5), decay=1.0)
     bump = bump + 0.03 * age**2 * _lines(rng, layout)
+    sweats, amount = rng.random() < config.sweat_share, float(rng.uniform(0.3, 1.0))
+    wet, drops = _sweat(rng, layout)
+    sweat = amount if sweats else 0.0
+    roughness_field = roughness - 0.2 * oil * zone + 0.05 * uneven + 0.03 * fine
+    specular_field = specular + 0.2 * oil * zone + 0.06 * uneven + 0.04 * fine
     return Surface(
-        roughness=np.clip(roughness - 0.15 * oil * zone + 0.04 * uneven, 0.15, 0.9),
-        specular=np.clip(specular + 0.2 * oil * zone + 0.05 * uneven, 0.05, 1.0),
-        bump=bump,
+        roughness=np.clip(roughness_field - 0.3 * sweat * wet, 0.12, 0.9),
+        specular=np.clip(specular_field + 0.4 * sweat * wet, 0.05, 1.0),
+        bump=bump + sweat * drops,
         record={
             "roughness": float(roughness),
             "specular": float(specular),
             "oil": oil,
+            "sweat": sweat,
             "relief": relief,
             "lines": age,
         },
     )
+
+
+def _sweat(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Wetness (N,) in 0-1, and height (N,) in cm of the drops on it."""
+    sites = layout.sites
+    where = sites["forehead"] + 0.8 * sites["nose"] + 0.6 * sites["chin"] + 0.5 * sites["neck"]
+    where = np.clip(where + 0.4 * sites["under_eye"], 0, 1)
+    wet = where * smoothstep(smooth_noise(rng, layout.points, 1.5), -1.0, 0.8)
+    centres = scatter(rng, layout.points, wet, int(rng.integers(20, 160)))
+    radii = rng.uniform(0.08, 0.22, len(centres))
+    drops = spots(layout.points, centres, radii, rng.uniform(0.15, 0.4) * radii)
+    return wet, np.minimum(drops, 0.1)
 
 
 def _lines(rng: np.random.Generator, layout: Layout) -> np.ndarray:
