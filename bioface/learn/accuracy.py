@@ -1,9 +1,9 @@
-"""A small accuracy report on held-out samples: pigments in u, absolute and within the face."""
+"""Trained networks under test: drawn photos for `bioface.evaluate`, and its measures in brief."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,23 @@ import torch
 from torch import Tensor
 
 from bioface.errors import InputError
-from bioface.learn.encoder import Encoder, Prediction
-from bioface.learn.losses import LOG_FLOOR
+from bioface.evaluate.measure import (
+    LEAST_PIXELS,
+    SURE_SKIN,
+    Photos,
+    Readings,
+    Rows,
+    albedo_of,
+    measurable,
+    measure,
+)
+from bioface.evaluate.summary import summarise
+from bioface.learn.decoder import Decoder
+from bioface.learn.encoder import Encoder
 from bioface.learn.relight import Relighter, Targets
-from bioface.spectral.colour import ITA_CLASSES, ita, ita_class, reflectance_to_xyz, xyz_to_lab
-from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from bioface.spectral import illuminant
 
-_SURE_SKIN = 0.95
-_LEAST_PIXELS = 16
-_BATCH = 16
+BATCH = 16
 _ATTEMPTS = 4  # photos drawn for each that counts, at most
 
 
@@ -28,11 +35,11 @@ _ATTEMPTS = 4  # photos drawn for each that counts, at most
 def held_out_accuracy(
     encoder: Encoder, relighter: Relighter, indices: np.ndarray, photos: int, seed: int
 ) -> dict[str, Any]:
-    """RMSE of an encoder on photos drawn from held-out samples.
+    """RMSE of an encoder on photos drawn from held-out samples: the report of training.
 
-    Photos with more than 16 pixels of skin (mask > .95) count, every such pixel once; they are
-    fewer than `photos` where most draws show less. `within` subtracts each photo's mean error;
-    `prior` is the standard deviation of the truth (what predicting its mean would score).
+    Photos with more than 16 counted pixels of skin count, every such pixel once; they are fewer
+    than `photos` where most draws show less. `within` subtracts each photo's mean error; `prior`
+    is the standard deviation of the truth (what predicting its mean would score).
 
     Returns
     -------
@@ -46,122 +53,143 @@ def held_out_accuracy(
     InputError
         None of the drawn photos shows enough skin.
     """
-    encoder.eval()
-    rows: list[dict[str, float]] = []
-    for image, targets in _drawn(relighter, indices, photos, seed):
-        if len(rows) >= photos:
+    reader = NetworkReader("network", encoder)
+    found = []
+    for drawn in drawn_photos(relighter, indices, _ATTEMPTS * photos, seed):
+        found += measure(drawn, reader.read(drawn))
+        if len(found) >= photos:
             break
-        rows += _measure(encoder(image), targets, relighter.skin)
-    rows = rows[:photos]
-    if not rows:
+    if not found:
         raise _no_skin(relighter)
-    groups = defaultdict(list)
-    for row in rows:
-        groups[ITA_CLASSES[int(row["group"])]].append(row)
+    rows = Rows.of(found[:photos])
+    summary = summarise(rows)
+    quantities = summary["quantities"]
     return {
         "photos": len(rows),
-        **_summary(rows),
+        **_pigments(quantities, ("rmse", "within", "face", "prior", "prior_within")),
+        "log_diffuse": quantities["log_diffuse"]["within_rmse"][0],
+        "sqrt_specular": quantities["sqrt_specular"]["rmse"][0],
+        "mask": summary["scalars"]["mask_error"]["mean"],
         "groups": {
-            name: {"photos": len(groups[name]), **_pigments(groups[name], ("rmse", "within"))}
-            for name in ITA_CLASSES
-            if groups[name]
+            name: {"photos": group["photos"], **_pigments(group["quantities"], ("rmse", "within"))}
+            for name, group in summary["groups"]["tone"].items()
         },
+    }
+
+
+_SCORE_OF = {
+    "rmse": "rmse",
+    "within": "within_rmse",
+    "face": "face_rmse",
+    "prior": "prior",
+    "prior_within": "within_prior",
+}
+
+
+def _pigments(quantities: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        name: {key: quantities[f"{name}_u"][_SCORE_OF[key]][0] for key in wanted}
+        for name in ("melanin", "haemoglobin")
     }
 
 
 def require_skin(relighter: Relighter, indices: np.ndarray, photos: int, seed: int) -> None:
     """Raise before training the `InputError` that `held_out_accuracy` would raise after it."""
-    drawn = _drawn(relighter, indices, photos, seed)
-    if not any(len(_measurable(targets)) for _, targets in drawn):
+    drawn = drawn_photos(relighter, indices, _ATTEMPTS * photos, seed)
+    if not any(measurable(photos.counted) for photos in drawn):
         raise _no_skin(relighter)
-
-
-def _drawn(
-    relighter: Relighter, indices: np.ndarray, photos: int, seed: int
-) -> Iterator[tuple[Tensor, Targets]]:
-    for step in range(-(-_ATTEMPTS * photos // _BATCH)):
-        rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
-        yield relighter.draw(rng.choice(indices, _BATCH), rng)
 
 
 def _no_skin(relighter: Relighter) -> InputError:
     return InputError(
-        f"{relighter.packed.path}: none of the samples held out shows {_LEAST_PIXELS} pixels of "
+        f"{relighter.packed.path}: none of the samples held out shows {LEAST_PIXELS} pixels of "
         f"skin at size {relighter.size}; generate more samples, or train at a larger --size"
     )
 
 
-def _measurable(targets: Targets) -> list[int]:
-    """Which photos of a batch show enough skin."""
-    pixels = (targets.mask > _SURE_SKIN).sum((1, 2))
-    return torch.nonzero(pixels > _LEAST_PIXELS)[:, 0].tolist()
+@torch.no_grad()
+def drawn_photos(
+    relighter: Relighter, indices: np.ndarray, count: int, seed: int, batch: int = BATCH
+) -> Iterator[Photos]:
+    """`count` photos in batches, going through the samples at `indices` in turn.
+
+    Batch k depends on (seed, k) alone, and conditions that differ only in what degrades the
+    image show the same faces under the same light: their scores can be compared photo by photo.
+    """
+    order = np.random.default_rng(seed).permutation(np.asarray(indices))
+    for step, start in enumerate(range(0, count, batch)):
+        chosen = order[np.arange(start, min(start + batch, count)) % len(order)]
+        rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
+        yield _photos(relighter, chosen, *relighter.draw(chosen, rng))
 
 
-def _measure(prediction: Prediction, targets: Targets, skin: SkinModel) -> list[dict[str, float]]:
-    """Sums over the sure skin of every photo."""
-    rows = []
-    sure = targets.mask > _SURE_SKIN
-    for i in _measurable(targets):
-        row = {"pixels": float(sure[i].sum())}
-        for name in ("melanin", "haemoglobin"):
-            true = getattr(targets, f"{name}_u")[i][sure[i]]
-            error = getattr(prediction, f"{name}_u")[i][sure[i]] - true
-            row |= _moments(f"{name}_error", error) | _moments(f"{name}_true", true)
-        log = prediction.diffuse_shading[i][sure[i]].clamp_min(LOG_FLOOR).log()
-        log = log - targets.diffuse_shading[i][sure[i]].clamp_min(LOG_FLOOR).log()
-        row |= _moments("diffuse_error", log)
-        root = prediction.specular_shading[i][sure[i]].sqrt()
-        row |= _moments("specular_error", root - targets.specular_shading[i][sure[i]].sqrt())
-        row["mask_error"] = float((prediction.mask[i] - targets.mask[i]).abs().mean())
-        median = [
-            from_unit(float(getattr(targets, f"{name}_u")[i][sure[i]].median()), bounds)
-            for name, bounds in (("melanin", MELANIN_RANGE), ("haemoglobin", HAEMOGLOBIN_RANGE))
-        ]
-        lab = xyz_to_lab(reflectance_to_xyz(skin.reflectance(*median)))
-        row["group"] = float(ita_class(ita(lab)))
-        rows.append(row)
-    return rows
+def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Targets) -> Photos:
+    def array(tensor: Tensor) -> np.ndarray:
+        values: np.ndarray = tensor.cpu().numpy()
+        return values
+
+    name = relighter.packed.path.name
+    counted = targets.mask > SURE_SKIN
+    return Photos(
+        srgb=array(image.permute(0, 2, 3, 1)),
+        mask=array(targets.mask),
+        counted=array(counted),
+        melanin_u=array(targets.melanin_u),
+        haemoglobin_u=array(targets.haemoglobin_u),
+        diffuse_shading=array(targets.diffuse_shading),
+        specular_shading=array(targets.specular_shading),
+        albedo=albedo_of(relighter.skin, array(targets.melanin_u), array(targets.haemoglobin_u)),
+        linear=array(targets.linear),
+        cct_kelvin=array(illuminant.cct(targets.spd)),
+        sensitivities=array(relighter.cameras.sensitivities(targets.b)),
+        light=[_light_class(weights) for weights in array(targets.illuminant_weights)],
+        identity=[f"{name}:{index:06d}" for index in chosen],
+        drawn=(image, targets),
+    )
 
 
-def _moments(name: str, values: Tensor) -> dict[str, float]:
-    return {f"{name}_mean": float(values.mean()), f"{name}_square": float(values.square().mean())}
+def _light_class(weights: np.ndarray) -> str:
+    """What most of the light over skin comes from."""
+    shares = {"tungsten": weights[0], "daylight": weights[1], "fluorescent": weights[2:].sum()}
+    name = max(shares, key=lambda key: shares[key])
+    return name if shares[name] > 0.75 else "mixed"
 
 
-def _summary(rows: list[dict[str, float]]) -> dict[str, Any]:
-    return {
-        **_pigments(rows, ("rmse", "within", "face", "prior", "prior_within")),
-        "log_diffuse": _spread(rows, "diffuse_error"),
-        "sqrt_specular": _root(rows, "specular_error"),
-        "mask": round(float(np.mean([row["mask_error"] for row in rows])), 4),
-    }
+@dataclass(frozen=True)
+class NetworkReader:
+    """An encoder as a method under test; with its decoder it also tells albedo and light.
 
+    `told` gives it the true camera and light of every photo.
+    """
 
-def _pigments(rows: list[dict[str, float]], wanted: tuple[str, ...]) -> dict[str, Any]:
-    out = {}
-    for name in ("melanin", "haemoglobin"):
-        error, true = f"{name}_error", f"{name}_true"
-        means = np.array([row[f"{true}_mean"] for row in rows])
-        pixels = np.array([row["pixels"] for row in rows])
-        level = np.average(means, weights=pixels)
-        squares = [row[f"{true}_square"] for row in rows]
-        values = {
-            "rmse": _root(rows, error),
-            "within": _spread(rows, error),
-            "face": round(float(np.sqrt(np.mean([row[f"{error}_mean"] ** 2 for row in rows]))), 4),
-            "prior": round(float(np.sqrt(np.average(squares, weights=pixels) - level**2)), 4),
-            "prior_within": _spread(rows, true),
+    name: str
+    encoder: Encoder
+    decoder: Decoder | None = None
+    told: bool = False
+
+    @torch.no_grad()
+    def read(self, photos: Photos) -> Readings:
+        """Run the network on a batch."""
+        self.encoder.eval()
+        device = next(self.encoder.parameters()).device
+        image, _ = photos.drawn
+        prediction = self.encoder(image.to(device).contiguous(memory_format=torch.channels_last))
+        on_host = prediction.map(lambda tensor: tensor.float().cpu())
+        readings = {
+            name: getattr(on_host, name).numpy()
+            for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading")
         }
-        out[name] = {key: values[key] for key in wanted}
-    return out
-
-
-def _root(rows: list[dict[str, float]], name: str) -> float:
-    pixels = [row["pixels"] for row in rows]
-    return round(float(np.sqrt(np.average([r[f"{name}_square"] for r in rows], weights=pixels))), 4)
-
-
-def _spread(rows: list[dict[str, float]], name: str) -> float:
-    """Pooled standard deviation about each photo's mean."""
-    pixels = [row["pixels"] for row in rows]
-    within = [max(r[f"{name}_square"] - r[f"{name}_mean"] ** 2, 0.0) for r in rows]
-    return round(float(np.sqrt(np.average(within, weights=pixels))), 4)
+        spd = illuminant.mix(on_host.illuminant_weights, on_host.daylight_kelvin, validate=False)
+        more: dict[str, np.ndarray] = {}
+        if self.decoder is not None:
+            decoder = self.decoder
+            skin = decoder.skin()
+            numbers = {name: float(value) for name, value in skin.constants.items()}
+            more["albedo"] = albedo_of(
+                skin.with_constants(**numbers), readings["melanin_u"], readings["haemoglobin_u"]
+            )
+            more["reconstruction"] = decoder.render(prediction).float().cpu().numpy()
+            more["sensitivities"] = decoder.camera(prediction).sensitivities.cpu().numpy()
+        return Readings(
+            **readings, **more, mask=on_host.mask.numpy(), cct_kelvin=illuminant.cct(spd).numpy()
+        )

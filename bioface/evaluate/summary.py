@@ -1,0 +1,75 @@
+"""Rows of faces to the figures of a report: scores with intervals, overall and by group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bioface.evaluate.measure import MELANIN_THIRDS, QUANTITIES, SCALARS, Rows
+from bioface.evaluate.scores import SCORES, interval, resampled, scores
+from bioface.spectral.colour import ITA_CLASSES
+
+DRAWS = 1000
+"""Bootstrap resamples of identities."""
+
+GROUPINGS = {"tone": ITA_CLASSES, "third": MELANIN_THIRDS, "light": None}
+"""Ways to group faces and the order of their groups; None sorts the names."""
+
+
+def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
+    """JSON-ready figures of one method under one condition.
+
+    Returns
+    -------
+    A mapping with `photos`, `identities`, `quantities` (for each of `QUANTITIES` that the method
+    predicts: each of `SCORES` as [value, low, high], the bounds of the 95 % bootstrap interval
+    over identities), `scalars` (of `SCALARS`: `mean`, `median`, `p90`), and `groups`: for each of
+    `GROUPINGS` and each group in it the same again.
+    """
+    out = _figures(rows, np.random.default_rng(seed))
+    groups: dict[str, Any] = {}
+    for grouping, order in GROUPINGS.items():
+        labels = getattr(rows, grouping)
+        present = set(labels.tolist())
+        groups[grouping] = {
+            name: _figures(rows.where(labels == name), np.random.default_rng(seed))
+            for name in (order or sorted(present))
+            if name in present
+        }
+    return out | {"groups": groups}
+
+
+def _figures(rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
+    drawn = scores(resampled(rows.sums, rows.identity, rng, DRAWS))
+    whole = scores(rows.sums.sum(0))
+    said = rows.sums[:, :, 0].sum(0) > 0
+    quantities = {
+        name: {
+            score: [_number(v) for v in (whole[score][q], *interval(drawn[score][:, q]))]
+            for score in SCORES
+        }
+        for q, name in enumerate(QUANTITIES)
+        if said[q]
+    }
+    scalars = {}
+    for k, name in enumerate(SCALARS):
+        values = rows.scalars[:, k]
+        values = values[np.isfinite(values)]
+        if len(values):
+            scalars[name] = {
+                "mean": _number(values.mean()),
+                "median": _number(np.median(values)),
+                "p90": _number(np.quantile(values, 0.9)),
+            }
+    return {
+        "photos": len(rows),
+        "identities": len(np.unique(rows.identity)),
+        "quantities": quantities,
+        "scalars": scalars,
+    }
+
+
+def _number(value: Any) -> float | None:
+    """Four significant digits; None for what is not defined."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None
