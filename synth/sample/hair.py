@@ -1,6 +1,11 @@
-"""Hair that hides skin: scalp hair as a shell, brows, beard and stubble as coverage."""
+"""Hair that hides skin: scalp hair as a shell, brows, beard and stubble as coverage.
+
+`synth.sample.strands` grows strands out of it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,47 +26,115 @@ _COLOURS = {
 }
 
 
+# Style and its weight; the ranges of the strands are in `synth.sample.strands`.
+_STYLES = {
+    "cropped": 0.17,
+    "short": 0.27,
+    "side": 0.13,
+    "back": 0.07,
+    "bun": 0.07,
+    "bob": 0.08,
+    "long": 0.12,
+    "curly": 0.09,
+}
+_RECEDING = ("cropped", "short", "side", "back")
+
+
+@dataclass(frozen=True)
+class Hair(Cover):
+    """The painted layer, and what strands need to grow from it.
+
+    Attributes
+    ----------
+    scalp, brows, beard
+        (N,) 0-1 coverage of each alone.
+    colour
+        (4,) Bernstein coefficients of a strand.
+    style
+        `none`, or one of the names in `synth.sample.strands.STYLES`.
+    beard_length
+        cm; 0 without a beard.
+    """
+
+    scalp: np.ndarray
+    brows: np.ndarray
+    beard: np.ndarray
+    colour: np.ndarray
+    style: str
+    beard_length: float
+
+
 def sample_hair(
     rng: np.random.Generator, config: SampleConfig, layout: Layout, melanin_u: float
-) -> Cover:
+) -> Hair:
     """Draw the hair of one person whose median melanin in u is `melanin_u`."""
     dark = min(max(melanin_u, 0.0), 1.0)
     weights = np.array([a + (b - a) * dark for _, a, b in _COLOURS.values()])
     colour = list(_COLOURS)[rng.choice(len(_COLOURS), p=weights / weights.sum())]
     reflectance = np.array(_COLOURS[colour][0]) * np.exp(0.2 * rng.standard_normal())
     streak = layered_noise(rng, layout.points, (1.5, 0.5, 0.3))
-    scalp, thickness, style = _scalp(rng, config, layout)
-    brows = _brows(rng, config, layout)
-    beard, beard_thickness = _beard(rng, config, layout)
     bare = 1 - layout.ears
+    scalp, thickness, style, receding = _scalp(rng, config, layout, dark)
+    scalp = scalp * bare
+    brows = _brows(rng, config, layout)
+    beard, beard_thickness, beard_length = _beard(rng, config, layout)
+    beard = beard * bare
     shade = np.exp(rng.uniform(0.1, 0.45) * streak)
-    return Cover(
-        coverage=1 - (1 - scalp * bare) * (1 - brows) * (1 - beard * bare),
-        thickness=(thickness * scalp + beard_thickness * beard) * bare,
+    return Hair(
+        coverage=1 - (1 - scalp) * (1 - brows) * (1 - beard),
+        thickness=thickness * scalp + beard_thickness * beard,
         reflectance=np.maximum(reflectance, 0.005) * shade[:, None],
         roughness=0.5,
         specular=0.35,
-        record={"colour": colour, "style": style, "beard": bool(beard.max() > 0)},
+        record={
+            "colour": colour,
+            "style": style,
+            "receding": receding,
+            "beard": bool(beard.max() > 0),
+        },
+        scalp=scalp,
+        brows=brows,
+        beard=beard,
+        colour=np.maximum(reflectance, 0.005),
+        style=style,
+        beard_length=beard_length,
     )
 
 
 def _scalp(
-    rng: np.random.Generator, config: SampleConfig, layout: Layout
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Coverage, thickness in cm and style of the scalp hair."""
-    kind = rng.random()
+    rng: np.random.Generator, config: SampleConfig, layout: Layout, dark: float
+) -> tuple[np.ndarray, np.ndarray, str, bool]:
+    """Coverage and thickness in cm of the scalp hair, its style, and whether it recedes."""
+    shown = rng.random() < config.hair_share
+    weights = np.array(list(_STYLES.values()))
+    weights[list(_STYLES).index("curly")] *= 0.4 + 2.5 * dark
+    style = list(_STYLES)[rng.choice(len(weights), p=weights / weights.sum())]
     amount = rng.random()
-    points = layout.points
+    receding = bool(rng.random() < 0.2 and style in _RECEDING)
+    points, anatomy = layout.points, layout.anatomy
     height = layout.hairline + 0.25 * layered_noise(rng, points, (1.2, 0.5))
-    lift = rng.uniform(-0.8, 1.2)
+    height = height - rng.uniform(-0.8, 1.0) - receding * _recession(rng, layout)
     bulk = 1 + 0.3 * smooth_noise(rng, points, 3.0)
-    if kind > config.hair_share:
-        return np.zeros(len(points)), np.zeros(len(points)), "none"
-    if kind < 0.2 * config.hair_share:
+    if not shown:
+        return np.zeros(len(points)), np.zeros(len(points)), "none", False
+    if style == "cropped":
         density = 0.3 + 0.6 * amount
-        return density * smoothstep(height - lift, 0.0, 0.8), np.full(len(points), 0.05), "cropped"
-    cap = smoothstep(height - lift, 0.0, 0.5)
-    return cap, (0.2 + 1.6 * amount**2) * bulk * smoothstep(height - lift, 0.0, 2.5), "cap"
+        return density * smoothstep(height, 0.0, 0.9), np.full(len(points), 0.05), style, receding
+    most = {"curly": 2.2, "bun": 0.3, "back": 0.7}.get(style, 1.3)
+    thick = (0.15 + most * amount**1.5) * np.maximum(bulk, 0.2) * smoothstep(height, 0.0, 2.5)
+    return smoothstep(height, -0.1, 0.7), thick * anatomy.unit, style, receding
+
+
+def _recession(rng: np.random.Generator, layout: Layout) -> np.ndarray:
+    """(N,) cm by which the hairline has gone up: over the temples, and a thin crown."""
+    angle = layout.anatomy.azimuth(layout.points)
+    temples = rng.uniform(1.0, 4.5) * np.exp(-(((angle - 35) / 18) ** 2))
+    middle = rng.uniform(0.0, 3.0) * np.exp(-((angle / 30) ** 2))
+    crown = layout.anatomy.axis + layout.anatomy.unit * np.array([0.0, 9.0, -3.5])
+    near = ((layout.points - crown) ** 2).sum(1) / (
+        rng.uniform(2.0, 4.5) * layout.anatomy.unit
+    ) ** 2
+    return temples + middle + (rng.random() < 0.5) * 12.0 * np.exp(-(near**2))
 
 
 def _brows(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> np.ndarray:
@@ -77,11 +150,12 @@ def _brows(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> np
 
 def _beard(
     rng: np.random.Generator, config: SampleConfig, layout: Layout
-) -> tuple[np.ndarray, float]:
-    """Coverage and thickness in cm of beard or stubble; zeros when there is none."""
+) -> tuple[np.ndarray, float, float]:
+    """Coverage of beard or stubble, its thickness and length in cm; zeros when there is none."""
     shown = rng.random() < config.beard_share
     length = rng.random()
     cut = rng.uniform(0.1, 0.45)
     patch = 0.12 * layered_noise(rng, layout.points, (1.2, 0.5))
     density = 0.25 + 0.7 * length
-    return shown * density * smoothstep(layout.beard + patch, cut, cut + 0.3), 0.6 * length**2
+    coverage = shown * density * smoothstep(layout.beard + patch, cut, cut + 0.3)
+    return coverage, 0.45 * length**2, shown * 2.2 * length**2

@@ -16,6 +16,7 @@ from synth.sample.light import expose, sample_light
 from synth.sample.makeup import sample_makeup
 from synth.sample.not_skin import sample_not_skin
 from synth.sample.pigment import sample_pigment
+from synth.sample.strands import sample_strands
 from synth.sample.surface import sample_surface
 from synth.sample.view import project, sample_view
 from synth.scene import REGIONS, HeadMesh, Scene
@@ -43,6 +44,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     glasses, glasses_record = sample_glasses(rng, config, head)
     covers = (makeup.cover, clothes, hair)
     head = grow_shell(head, skin, hair.thickness + clothes.thickness)
+    strands, strand_record = sample_strands(rng, layout, head, hair)
 
     bare, bump = np.ones(len(skin)), surface.bump
     roughness, specular = surface.roughness, surface.specular
@@ -79,7 +81,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "pigment": pigment_record,
         "make_up": makeup.cover.record,
         "surface": surface.record,
-        "hair": hair.record,
+        "hair": {**hair.record, **strand_record},
         "clothes": clothes.record,
         "glasses": glasses_record,
         "parts": part_record,
@@ -99,7 +101,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         },
         "landmarks": project(view, landmarks).round(6).tolist(),
     }
-    head, attributes = attach(head, attributes, glasses)
+    head, attributes = attach(head, attributes, [*glasses, *strands])
     return Scene(head, attributes, lights, environment, view, record)
 
 
