@@ -9,7 +9,13 @@ import numpy as np
 
 from bioface.errors import InputError
 from synth.blender.images import tiled_image
-from synth.blender.skin_material import attach_maps, skin_group, skin_material, skin_node
+from synth.blender.skin_material import (
+    attach_maps,
+    set_group,
+    skin_group,
+    skin_material,
+    skin_node,
+)
 from synth.project import MAPS, Fit, fit_head, project_maps, read_estimate
 from synth.scene import REGIONS, HeadMesh
 
@@ -65,7 +71,7 @@ def project_estimate(bpy: Any, mesh_object: Any, path: str | Path, size: int) ->
         slots = {mesh_object.active_material_index}
     for index in slots:
         material = mesh_object.material_slots[index].material
-        skin_node(material).node_tree = skin_group(bpy, estimate.skin)
+        set_group(skin_node(material), skin_group(bpy, estimate.skin))
         attach_maps(material, images)
     covered = sum(float(tile.covered.sum()) for tile in tiles.values())
     return sum(float(tile.seen.sum()) for tile in tiles.values()) / covered

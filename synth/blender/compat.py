@@ -1,6 +1,6 @@
 """Blender as a module: importing it with readable errors, and what differs between versions.
 
-Every difference between Blender 4.5 and 5.x that this project meets is answered here, so that no
+Every difference between Blender 4.2 and 5.x that this project meets is answered here, so that no
 other module asks for the version.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from bioface.errors import MissingDependencyError
 
-MINIMUM = (4, 5)
+MINIMUM = (4, 2)
 """The oldest Blender that is supported."""
 
 WHEEL_PYTHON = (3, 11)
@@ -59,7 +59,7 @@ def import_bpy() -> Any:
     ------
     MissingDependencyError
         It is not installed, Python has the wrong version, a system library is missing, or Blender
-        is older than 4.5; the message is one line with the command that helps.
+        is older than 4.2; the message is one line with the command that helps.
     """
     try:
         import bpy
@@ -67,7 +67,7 @@ def import_bpy() -> Any:
         raise MissingDependencyError(_explain(error)) from error
     if bpy.app.version[:2] < MINIMUM:
         raise MissingDependencyError(
-            f"Blender {bpy.app.version_string} is too old; BioFace needs 4.5 or later"
+            f"Blender {bpy.app.version_string} is too old; BioFace needs 4.2 or later"
         )
     return bpy
 

@@ -16,24 +16,19 @@ import numpy as np
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.skin import SkinModel
 from synth.blender.images import data_image
+from synth.blender.skin_nodes import SOCKETS, TABLE_SIZE, build_nodes, declare_sockets
 
 GROUP = "BioFace Skin"
-VERSION = 1
-"""Raised when the group's sockets or inner nodes change; stored as its `bioface_version`."""
+VERSION = 2
+"""Raised when the group's sockets or inner nodes change; stored as its `bioface_version`.
 
-TABLE_SIZE = 128
-SCATTERING_RADIUS = (1.0, 0.373, 0.185)
-"""Mean free path of red, green and blue in skin relative to red: 3.67, 1.37 and 0.68 mm in Jensen
-et al., "A Practical Model for Subsurface Light Transport", SIGGRAPH 2001 (skin 1)."""
+1: pigments, gains, Specular, Roughness, Subsurface, Normal. 2: also Freckles, Flush and Oiliness,
+panels, and ground truth as AOVs."""
 
-_SOCKETS = (
-    ("Melanin", 0.10, 0.0, 1.0, "Volume fraction of melanosomes in the epidermis"),
-    ("Haemoglobin", 0.02, 0.0, 1.0, "Volume fraction of blood in the dermis"),
-    ("Melanin Gain", 1.0, 0.0, 10.0, "Multiplies the melanin: 1 is as measured"),
-    ("Haemoglobin Gain", 1.0, 0.0, 10.0, "Multiplies the haemoglobin: 1 is as measured"),
-    ("Specular", 0.5, 0.0, 1.0, "Strength of the surface reflection; 0.5 reflects 4 % head-on"),
-    ("Roughness", 0.45, 0.0, 1.0, "How much the surface reflection is spread"),
-    ("Subsurface", 1.0, 0.0, 20.0, "How far red light travels under the skin, in millimetres"),
+_VERSION_KEY, _MODEL_KEY, _CONSTANTS_KEY = (
+    "bioface_version",
+    "bioface_skin_model",
+    "bioface_skin_constants",
 )
 
 
@@ -58,9 +53,9 @@ def skin_group(bpy: Any, model: SkinModel | None = None) -> Any:
     model = model or SkinModel.load()
     constants = json.dumps({name: float(model.constants[name]) for name in sorted(model.constants)})
     stamp = {
-        "bioface_version": VERSION,
-        "bioface_skin_model": model.name,
-        "bioface_skin_constants": constants,
+        _VERSION_KEY: VERSION,
+        _MODEL_KEY: model.name,
+        _CONSTANTS_KEY: constants,
     }
     for tree in bpy.data.node_groups:
         if all(tree.get(key) == value for key, value in stamp.items()):
@@ -69,10 +64,20 @@ def skin_group(bpy: Any, model: SkinModel | None = None) -> Any:
     for key, value in stamp.items():
         tree[key] = value
     tree.description = f"Skin from melanin and haemoglobin (BioFace, {model.name} skin model)"
-    _declare_sockets(tree)
+    declare_sockets(tree)
     lowest_row_first = skin_table(model)[::-1]
-    _build_nodes(tree, data_image(bpy, f"{GROUP} table ({model.name})", lowest_row_first))
+    build_nodes(tree, data_image(bpy, f"{GROUP} table ({model.name})", lowest_row_first))
+    _mark_as_asset(tree)
     return tree
+
+
+def _mark_as_asset(tree: Any) -> None:
+    """Show the group in the asset browser; an asset also stays in the file when nothing uses it."""
+    tree.asset_mark()
+    data = tree.asset_data
+    data.description, data.author, data.license = tree.description, "BioFace", "GPL-3.0-or-later"
+    for tag in ("skin", "melanin", "haemoglobin"):
+        data.tags.new(tag, skip_if_exists=True)
 
 
 def skin_material(
@@ -127,105 +132,70 @@ def skin_node(material: Any) -> Any:
     if material is None or material.node_tree is None:
         return None
     for node in material.node_tree.nodes:
-        if node.type == "GROUP" and node.node_tree and "bioface_version" in node.node_tree:
+        if node.type == "GROUP" and node.node_tree and _VERSION_KEY in node.node_tree:
             return node
     return None
 
 
-def object_skin_node(mesh_object: Any) -> Any:
-    """The first "BioFace Skin" node among an object's materials, or None."""
-    nodes = (skin_node(slot.material) for slot in mesh_object.material_slots)
-    return next((node for node in nodes if node is not None), None)
+def set_group(node: Any, group: Any) -> None:
+    """Put another "BioFace Skin" group into a node, keeping values and links of sockets by name."""
+    if node.node_tree == group:
+        return
+    tree = node.id_data
+    values = {i.name: i.default_value for i in node.inputs if not i.is_linked and i.type == "VALUE"}
+    incoming = {i.name: i.links[0].from_socket for i in node.inputs if i.is_linked}
+    outgoing = [(o.name, link.to_socket) for o in node.outputs for link in o.links]
+    defaults = {socket.name: socket.default for socket in SOCKETS}
+    node.node_tree = group
+    for socket in node.inputs:
+        for link in tuple(socket.links):
+            tree.links.remove(link)
+        if socket.type == "VALUE":
+            socket.default_value = values.get(socket.name, defaults[socket.name])
+        if socket.name in incoming:
+            tree.links.new(incoming[socket.name], socket)
+    for name, target in outgoing:
+        if name in node.outputs:
+            tree.links.new(node.outputs[name], target)
 
 
-def _declare_sockets(tree: Any) -> None:
-    interface = tree.interface
-    interface.new_socket("Shader", in_out="OUTPUT", socket_type="NodeSocketShader")
-    colour = interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
-    colour.description = "Diffuse albedo, linear sRGB under D65; may leave the gamut"
-    for name, default, low, high, description in _SOCKETS:
-        socket = interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketFloat")
-        socket.default_value, socket.min_value, socket.max_value = default, low, high
-        socket.description = description
-    normal = interface.new_socket("Normal", in_out="INPUT", socket_type="NodeSocketVector")
-    normal.hide_value = True
+def outdated_groups(bpy: Any) -> list[Any]:
+    """The groups in the file that an earlier version of this module made."""
+    return [tree for tree in bpy.data.node_groups if 0 < tree.get(_VERSION_KEY, 0) < VERSION]
 
 
-def _build_nodes(tree: Any, table: Any) -> None:
-    nodes, links = tree.nodes, tree.links
-    inputs = nodes.new("NodeGroupInput")
-    inputs.location = (-1100, 0)
-    join = nodes.new("ShaderNodeCombineXYZ")
-    join.location = (-250, 150)
-    for axis, (channel, height) in enumerate((("Melanin", 220), ("Haemoglobin", 20))):
-        amount = _math(tree, "MULTIPLY", (-900, height))
-        links.new(inputs.outputs[channel], amount.inputs[0])
-        links.new(inputs.outputs[f"{channel} Gain"], amount.inputs[1])
-        root = _math(tree, "POWER", (-700, height), second=1 / 3)
-        links.new(_clamped(tree, amount, (-800, height)).outputs[0], root.inputs[0])
-        # Texel centres: 0 and 1 fall on the middle of the first and of the last texel.
-        place = _math(tree, "MULTIPLY_ADD", (-500, height), second=1 - 1 / TABLE_SIZE)
-        place.inputs[2].default_value = 0.5 / TABLE_SIZE
-        links.new(root.outputs[0], place.inputs[0])
-        links.new(place.outputs[0], join.inputs[axis])
-    texture = nodes.new("ShaderNodeTexImage")
-    texture.location = (-50, 200)
-    texture.image = table
-    # Where a map is noisy, EEVEE would read "Linear" from the table's small mip levels.
-    texture.interpolation = "Cubic"
-    texture.extension = "EXTEND"
-    links.new(join.outputs[0], texture.inputs["Vector"])
-
-    shader = nodes.new("ShaderNodeBsdfPrincipled")
-    shader.location = (300, 100)
-    shader.inputs["Subsurface Radius"].default_value = SCATTERING_RADIUS
-    links.new(texture.outputs["Color"], shader.inputs["Base Color"])
-    links.new(inputs.outputs["Specular"], shader.inputs["Specular IOR Level"])
-    links.new(inputs.outputs["Roughness"], shader.inputs["Roughness"])
-    links.new(inputs.outputs["Normal"], shader.inputs["Normal"])
-    some = _math(tree, "GREATER_THAN", (0, -100), second=0.0)
-    links.new(inputs.outputs["Subsurface"], some.inputs[0])
-    links.new(some.outputs[0], shader.inputs["Subsurface Weight"])
-    scale = _math(tree, "DIVIDE", (0, -280))
-    links.new(inputs.outputs["Subsurface"], scale.inputs[0])
-    links.new(_millimetres_per_unit(tree).outputs[0], scale.inputs[1])
-    links.new(scale.outputs[0], shader.inputs["Subsurface Scale"])
-
-    outputs = nodes.new("NodeGroupOutput")
-    outputs.location = (620, 100)
-    links.new(shader.outputs[0], outputs.inputs["Shader"])
-    links.new(texture.outputs["Color"], outputs.inputs["Color"])
+def is_outdated(node: Any) -> bool:
+    """Whether a "BioFace Skin" node holds a group of an earlier version."""
+    return 0 < int(node.node_tree[_VERSION_KEY]) < VERSION
 
 
-def _math(tree: Any, operation: str, place: tuple[int, int], second: float | None = None) -> Any:
-    node = tree.nodes.new("ShaderNodeMath")
-    node.operation = operation
-    node.location = place
-    if second is not None:
-        node.inputs[1].default_value = second
-    return node
+def upgrade_groups(bpy: Any) -> int:
+    """Replace every outdated group in the file by this version's, of the same skin model.
+
+    Values and links of the nodes that use it stay; what is new starts at its default, where it
+    changes nothing. Returns the number of nodes that were changed. Groups of linked libraries are
+    left as they are.
+
+    Raises
+    ------
+    InputError
+        A group belongs to a skin model that this version does not know.
+    """
+    changed = 0
+    for old in outdated_groups(bpy):
+        if old.library is not None:
+            continue
+        constants = json.loads(old[_CONSTANTS_KEY])
+        fresh = skin_group(bpy, SkinModel.load(old[_MODEL_KEY]).with_constants(**constants))
+        for tree in _node_trees(bpy):
+            for node in tree.nodes:
+                if node.type == "GROUP" and node.node_tree == old:
+                    set_group(node, fresh)
+                    changed += 1
+        bpy.data.node_groups.remove(old)
+    return changed
 
 
-def _clamped(tree: Any, source: Any, place: tuple[int, int]) -> Any:
-    """Volume fractions lie in [0, 1]; a power of a negative number would not."""
-    node = tree.nodes.new("ShaderNodeClamp")
-    node.location = place
-    tree.links.new(source.outputs[0], node.inputs["Value"])
-    return node
-
-
-def _millimetres_per_unit(tree: Any) -> Any:
-    """A value that follows the scene's unit scale, so that the subsurface radius is a length."""
-    metres = tree.nodes.new("ShaderNodeValue")
-    metres.name = metres.label = "Metres per unit"
-    metres.location = (-400, -300)
-    metres.outputs[0].default_value = 1.0
-    curve = metres.outputs[0].driver_add("default_value")
-    curve.driver.type = "AVERAGE"
-    variable = curve.driver.variables.new()
-    variable.type = "CONTEXT_PROP"
-    variable.targets[0].context_property = "ACTIVE_SCENE"
-    variable.targets[0].data_path = "unit_settings.scale_length"
-    node = _math(tree, "MULTIPLY", (-200, -300), second=1000.0)
-    tree.links.new(metres.outputs[0], node.inputs[0])
-    return node
+def _node_trees(bpy: Any) -> list[Any]:
+    materials = [m.node_tree for m in bpy.data.materials if m.node_tree and m.library is None]
+    return materials + [tree for tree in bpy.data.node_groups if tree.library is None]

@@ -182,6 +182,60 @@ def test_one_group_per_skin_model(bpy):
     assert skin_node(bpy.data.materials.new("plain")) is None
 
 
+def test_a_group_of_version_1_is_upgraded_with_values_and_links_kept(bpy):
+    from synth.blender.skin_material import (
+        VERSION,
+        outdated_groups,
+        skin_group,
+        skin_material,
+        skin_node,
+        upgrade_groups,
+    )
+
+    material = skin_material(bpy, "skin")
+    node, tree = skin_node(material), material.node_tree
+    old = bpy.data.node_groups.new("BioFace Skin", "ShaderNodeTree")
+    for key in ("bioface_skin_model", "bioface_skin_constants"):
+        old[key] = node.node_tree[key]
+    old["bioface_version"] = 1
+    old.interface.new_socket("Shader", in_out="OUTPUT", socket_type="NodeSocketShader")
+    old.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+    for name in ("Melanin", "Haemoglobin", "Melanin Gain", "Haemoglobin Gain", "Subsurface"):
+        old.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketFloat")
+    node.node_tree = old
+    tree.links.clear()
+    tree.links.new(node.outputs["Shader"], tree.nodes["Material Output"].inputs["Surface"])
+    source = tree.nodes.new("ShaderNodeValue")
+    tree.links.new(source.outputs[0], node.inputs["Melanin"])
+    node.inputs["Haemoglobin"].default_value = 0.031
+    node.inputs["Melanin Gain"].default_value = 1.5
+    node.inputs["Subsurface"].default_value = 3.5
+
+    assert outdated_groups(bpy) == [old]
+    assert upgrade_groups(bpy) == 1
+    assert outdated_groups(bpy) == []
+    assert node.node_tree == skin_group(bpy)
+    assert node.node_tree["bioface_version"] == VERSION
+    assert node.inputs["Melanin"].links[0].from_node == source
+    assert node.inputs["Haemoglobin"].default_value == pytest.approx(0.031)
+    assert node.inputs["Subsurface"].default_value == pytest.approx(3.5)
+    assert node.inputs["Melanin Gain"].default_value == pytest.approx(1.5)
+    assert (node.inputs["Freckles"].default_value, node.inputs["Flush Mask"].default_value) == (
+        0,
+        1,
+    )
+    assert node.outputs["Shader"].links[0].to_node.type == "OUTPUT_MATERIAL"
+    assert upgrade_groups(bpy) == 0
+
+
+def test_the_group_is_an_asset(bpy):
+    from synth.blender.skin_material import skin_group
+
+    group = skin_group(bpy)
+    assert group.asset_data.author == "BioFace"
+    assert "skin" in group.asset_data.tags
+
+
 @pytest.mark.parametrize("metres", [1.0, 0.01])
 def test_the_subsurface_radius_is_in_millimetres_at_any_unit_scale(bpy, metres):
     from synth.blender.skin_material import skin_material, skin_node

@@ -58,9 +58,9 @@ def test_a_missing_system_library_names_the_apt_line(failing_import):
 
 
 def test_an_old_blender_is_refused(monkeypatch):
-    old = SimpleNamespace(app=SimpleNamespace(version=(4, 2, 1), version_string="4.2.1 LTS"))
+    old = SimpleNamespace(app=SimpleNamespace(version=(4, 1, 1), version_string="4.1.1"))
     monkeypatch.setitem(sys.modules, "bpy", old)
-    with pytest.raises(MissingDependencyError, match=r"Blender 4\.2\.1 LTS is too old"):
+    with pytest.raises(MissingDependencyError, match=r"Blender 4\.1\.1 is too old"):
         compat.import_bpy()
 
 
