@@ -49,7 +49,7 @@ def test_faces_weigh_the_same_whatever_their_size(faces):
 def test_an_offset_costs_nothing_within_and_a_factor_nothing_scale_free():
     true = np.random.default_rng(1).uniform(1, 2, 50)
     assert scores(pair_sums(true + 3, true))["within_rmse"] == pytest.approx(0, abs=1e-9)
-    assert scores(pair_sums(5 * true, true))["scale_free_rmse"] == pytest.approx(0, abs=1e-9)
+    assert scores(pair_sums(5 * true, true))["scale_free_rmse"] == pytest.approx(0, abs=1e-6)
     assert scores(pair_sums(true, true))["r2"] == 1
 
 
