@@ -42,7 +42,7 @@ class DegradeConfig:
     saturation: tuple[float, float] = (0.75, 1.35)
     blur_share: float = 0.4
     blur_pixels: tuple[float, float] = (0.2, 1.0)
-    noise_percent: tuple[float, float] = (0.2, 3.0)
+    noise_percent: tuple[float, float] = (0.2, 4.0)
     jpeg_share: float = 0.5
     jpeg_quality: tuple[int, int] = (65, 98)
 
@@ -66,7 +66,7 @@ def degrade(
     Parameters
     ----------
     linear
-        (B, H, W, 3) linear sRGB, already weighted by coverage.
+        (B, 3, H, W) linear sRGB, already weighted by coverage.
     coverage
         (B, H, W) share of the pixel that is not background.
     config, rng
@@ -76,7 +76,7 @@ def degrade(
     -------
     (B, 3, H, W) sRGB in 0-1 at multiples of 1/255, and (B, 2) the tone that was applied.
     """
-    count, height, width, _ = linear.shape
+    count, _, height, width = linear.shape
     device = linear.device
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
 
@@ -84,7 +84,7 @@ def degrade(
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     backdrop = _background(rng, count, (height, width), generator, device)
-    image = linear + (1 - coverage[..., None]) * backdrop
+    image = linear + (1 - coverage[:, None]) * backdrop
     sigma = np.where(
         rng.random(count) < config.blur_share, rng.uniform(*config.blur_pixels, count), 0.0
     )
@@ -98,10 +98,8 @@ def degrade(
         rng.random(count) < config.saturation_share, rng.uniform(*config.saturation, count), 1.0
     )
     if (saturation != 1).any():
-        grey = image @ tensor(np.array(_LUMINANCE))
-        image = grey[..., None] + tensor(saturation)[:, None, None, None] * (
-            image - grey[..., None]
-        )
+        grey = torch.einsum("bchw,c->bhw", image, tensor(np.array(_LUMINANCE)))[:, None]
+        image = grey + tensor(saturation)[:, None, None, None] * (image - grey)
     toned = rng.random((count, 1)) < config.tone_share
     tone = tensor(
         np.where(
@@ -118,7 +116,7 @@ def degrade(
     )
     levels = (255 * apply_tone(image, tone)).round().to(torch.uint8)
     levels = _jpeg(levels, config, rng)
-    return levels.permute(0, 3, 1, 2).float() / 255, tone
+    return levels.float() / 255, tone
 
 
 def _background(
@@ -128,7 +126,7 @@ def _background(
     generator: torch.Generator,
     device: torch.device,
 ) -> Tensor:
-    """(B, H, W, 3) linear: a plain colour with smooth variation and, in half of them, texture."""
+    """(B, 3, H, W) linear: a plain colour with smooth variation and, in half of them, texture."""
     brightness = rng.beta(1.2, 2.0, (count, 1))
     colour = brightness * np.exp(rng.normal(0, 0.35, (count, 3)))
     smooth = torch.randn((count, 3, 5, 5), generator=generator, device=device)
@@ -142,30 +140,30 @@ def _background(
         ..., None, None, None
     ].unbind(1)
     base = torch.as_tensor(colour, dtype=torch.float32, device=device)[..., None, None]
-    return (base * (a * smooth + b * texture).exp()).clamp(0, 1.2).permute(0, 2, 3, 1)
+    return (base * (a * smooth + b * texture).exp()).clamp(0, 1.2)
 
 
 def _blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Separable 5-tap Gaussian of each image's own sigma (B,), 0 leaves it as it is."""
-    count, height, width, _ = image.shape
+    count, _, height, width = image.shape
     taps = torch.arange(-2, 3, device=image.device, dtype=image.dtype)
     kernel = (-0.5 * (taps / sigma.clamp_min(1e-2)[:, None]).square()).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
-    planes = image.permute(0, 3, 1, 2).reshape(1, 3 * count, height, width)
+    planes = image.reshape(1, 3 * count, height, width)
     planes = functional.pad(planes, (2, 2, 2, 2), mode="replicate")
     planes = functional.conv2d(planes, kernel[:, None, :, None], groups=3 * count)
     planes = functional.conv2d(planes, kernel[:, None, None, :], groups=3 * count)
-    return planes.reshape(count, 3, height, width).permute(0, 2, 3, 1)
+    return planes.reshape(count, 3, height, width)
 
 
 def _jpeg(levels: Tensor, config: DegradeConfig, rng: np.random.Generator) -> Tensor:
-    """Send some of the uint8 images (B, H, W, 3) through a JPEG file in memory."""
+    """Send some of the uint8 images (B, 3, H, W) through a JPEG file in memory."""
     chosen = rng.random(len(levels)) < config.jpeg_share
     quality = rng.integers(*config.jpeg_quality, len(levels), endpoint=True)
     subsample = rng.random(len(levels)) < 0.5
     if not chosen.any():
         return levels
-    arrays = levels.cpu().numpy()
+    arrays = np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
     for i in np.flatnonzero(chosen):
         file = io.BytesIO()
         Image.fromarray(arrays[i]).save(
@@ -173,4 +171,4 @@ def _jpeg(levels: Tensor, config: DegradeConfig, rng: np.random.Generator) -> Te
         )
         file.seek(0)
         arrays[i] = np.asarray(Image.open(file))
-    return torch.from_numpy(arrays).to(levels.device)
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2).to(levels.device)

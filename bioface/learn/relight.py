@@ -6,98 +6,74 @@ light groups, one or two illuminants, camera, exposure, white balance, tone, noi
 
 from __future__ import annotations
 
-import dataclasses
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from bioface.learn.degrade import DegradeConfig, degrade
+from bioface.learn.conditions import RelightConfig
+from bioface.learn.degrade import degrade
+from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.planes import (
+    CHANNELS,
+    COVERAGE,
+    DIFFUSE,
+    LIPS,
+    MASK,
+    PIGMENTS,
+    REFLECTANCE,
+    SPECULAR,
+    Planes,
+    move,
+)
+from bioface.learn.splits import Splits
 from bioface.packed import PackedDataset
 from bioface.spectral import illuminant
-from bioface.spectral.camera import METHODS, CameraModel, Method
+from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.colour import SRGB_TO_XYZ
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 
-GROUPS = ("key", "fill", "environment")
-CHANNELS = (
-    *(f"diffuse_shading.{g}" for g in GROUPS),
-    *(f"specular_shading.{g}" for g in GROUPS),
-    "melanin",
-    "haemoglobin",
-    "mask",
-    "coverage",
-    *(f"reflectance.{k}" for k in range(4)),
-)
 PIGMENT_LIMITS = (-0.2, 1.2)
 """Drawn pigments are clipped to these u."""
 
+CHUNK = 32768
+"""Pixels painted at once on a CPU: what keeps the temporaries in its cache."""
 
-@dataclass(frozen=True)
-class RelightConfig:
-    """How much of everything is drawn; pairs are (low, high) of a uniform draw.
-
-    Attributes
-    ----------
-    zoom, shift, rotation_degrees
-        Scale of the crop against the render, shift in crop widths, roll. Half are mirrored.
-    redraw
-        Share of faces whose pigments get a new mean, uniform in u, and contrast.
-    mean_range, contrast
-        In u, and as factors on the differences within the face.
-    group_log_sd, drop_group
-        Brightness of the light groups; probability that one is switched off.
-    two_lights
-        Probability of a second illuminant on one of the groups.
-    tint_sd
-        Log sd of a colour cast of single groups.
-    specular_log_sd
-        Of a gain on gloss.
-    log_exposure
-        Mean and sd of the log of mean diffuse shading on a face of middle tone.
-    gain_sd
-        Log sd of the white-balance error.
-    methods
-        Ways from raw to XYZ, drawn once a batch.
-    degrade
-        What happens to the linear image afterwards.
-    """
-
-    zoom: tuple[float, float] = (0.85, 1.2)
-    shift: float = 0.06
-    rotation_degrees: float = 10.0
-    redraw: float = 0.8
-    mean_range: tuple[float, float] = (0.0, 1.0)
-    contrast: tuple[float, float] = (0.5, 1.8)
-    group_log_sd: float = 0.5
-    drop_group: float = 0.15
-    two_lights: float = 0.35
-    tint_sd: float = 0.04
-    specular_log_sd: float = 0.6
-    log_exposure: tuple[float, float] = (-0.35, 0.35)
-    gain_sd: float = 0.035
-    methods: tuple[Method, ...] = METHODS
-    degrade: DegradeConfig = dataclasses.field(default_factory=DegradeConfig)
-
-    @classmethod
-    def clean(cls) -> RelightConfig:
-        """The proof of concept's conditions: no tone, tint, saturation, blur or JPEG."""
-        return cls(tint_sd=0.0, gain_sd=0.02, degrade=DegradeConfig.clean())
+_SURE_SKIN = 0.95
+_CONTRAST = (0.2, 5.0)
 
 
 @dataclass(frozen=True)
 class Targets:
     """The truth behind a batch of drawn photos; maps are (B, H, W), meaningful on skin.
 
-    `illuminant_weights` (B, 14), `daylight_kelvin` (B,) and `spd` (B, 33) are of the mixture over
-    skin; `linear` (B, H, W, 3) is the clean image before the degradations; `method` is how raw
-    became XYZ in this batch. The rest is as in `Prediction`.
+    Attributes
+    ----------
+    melanin_u, haemoglobin_u, diffuse_shading, specular_shading, mask, gains, tone
+        As in `Prediction`.
+    lips
+        (B, H, W) share of the pixel that is lips, which scores leave out.
+    b
+        (B, N) camera coefficients; of a measured camera those of the nearest in the model.
+    sensitivities
+        (B, 33, 3) of the camera that took the photo.
+    method
+        How raw became XYZ in this batch.
+    illuminant_weights, daylight_kelvin
+        (B, 14) and (B,) of the mixture of lights over skin.
+    illuminant_exact
+        (B,) 1 where these two make up `spd`, 0 where LEDs had to be approximated.
+    spd
+        (B, 33) the mixture itself.
+    linear
+        (B, H, W, 3) the clean image before the degradations.
     """
 
     melanin_u: Tensor
@@ -105,14 +81,39 @@ class Targets:
     diffuse_shading: Tensor
     specular_shading: Tensor
     mask: Tensor
+    lips: Tensor
     b: Tensor
+    sensitivities: Tensor
+    method: Method
     illuminant_weights: Tensor
     daylight_kelvin: Tensor
+    illuminant_exact: Tensor
     spd: Tensor
     gains: Tensor
     tone: Tensor
     linear: Tensor
-    method: Method
+
+
+@dataclass(frozen=True)
+class _Light:
+    """Light and camera of a batch: what turns shading and pigments into raw and into sRGB.
+
+    `group_gain` and `gloss_gain` (B, 3) scale the light groups' diffuse and specular shading,
+    `second` (B, 3) marks the groups under the second of `spds` (B, 2, 33), `tints` (B, 3, 3) are
+    colour casts (group, channel), `matrix` (B, 3, 3) takes white-balanced raw to linear sRGB.
+    """
+
+    group_gain: Tensor
+    gloss_gain: Tensor
+    second: Tensor
+    spds: Tensor
+    spd: Tensor
+    tints: Tensor
+    sensitivities: Tensor
+    matrix: Tensor
+
+    def of(self, images: slice) -> _Light:
+        return _Light(*(getattr(self, name)[images] for name in self.__dataclass_fields__))
 
 
 class Relighter:
@@ -124,8 +125,15 @@ class Relighter:
         Opened with `bioface.packed.read_packed`.
     size
         Side of the drawn photos, pixels.
-    config, skin, cameras
-        Defaults: `RelightConfig()`, the calibrated skin model, the shipped camera model.
+    config, skin
+        Defaults: `RelightConfig()`, the calibrated skin model.
+    cameras
+        Model that cameras are drawn from and that b refers to; the one without the cameras held
+        out (`CameraModel.load(name="training")`) when None.
+    measured
+        (K, 33, 3) measured cameras to draw from beside the model: a share `config.measured`.
+    lights
+        Names of the illuminants to draw from; all but those held out when None.
     device
         Where the batches are made.
     """
@@ -138,225 +146,279 @@ class Relighter:
         config: RelightConfig | None = None,
         skin: SkinModel | None = None,
         cameras: CameraModel | None = None,
+        measured: np.ndarray | None = None,
+        lights: Sequence[str] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.packed = packed
         self.size = size
         self.config = config or RelightConfig()
         self.skin = skin or SkinModel.load()
-        self.cameras = cameras or CameraModel.load()
+        self.cameras = cameras or CameraModel.load(name="training")
+        self.measured = measured
+        self.lights = LightSampler(lights or Splits.load().training_illuminants)
         self.device = torch.device(device)
-        self._channels = packed.index(CHANNELS)
+        self._clean = self.config.cleaned()
+        self._planes = Planes(packed, size)
         self._basis = self._tensor(bernstein_basis(4))
+
+    @classmethod
+    def for_test(
+        cls,
+        packed: PackedDataset,
+        size: int,
+        conditions: Literal["clean", "full"],
+        *,
+        database: str | os.PathLike[str] | None = None,
+        skin: SkinModel | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Relighter:
+        """The draws that accuracy is measured on: see `RelightConfig.clean` and `full`.
+
+        Lights, and with `database` (rawtoaces52.npz) cameras, are those held out in `splits.json`.
+        Without it cameras come from the training model, and a report should say so. Which samples
+        are held out, `bioface.learn.splits.split_samples` says.
+        """
+        splits = Splits.load()
+        return cls(
+            packed,
+            size,
+            config=RelightConfig.clean() if conditions == "clean" else RelightConfig.full(),
+            skin=skin,
+            measured=None if database is None else splits.cameras(database),
+            lights=splits.test_illuminants,
+            device=device,
+        )
 
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Targets]:
         """Photos (B, 3, size, size) sRGB 0-1 of the samples at `indices`, and their targets.
 
         The same `rng` state gives the same batch.
         """
-        config, count = self.config, len(indices)
-        planes = self._transform(self._load(indices), rng)
-        shading, gloss = planes[:, 0:3], planes[:, 3:6]
-        mask, coverage = planes[:, 8], planes[:, 9]
-        melanin_u, haemoglobin_u = self._pigments(planes[:, 6:8], mask, rng)
+        config = self._clean if rng.random() < self.config.clean_share else self.config
+        planes = self._moved(np.asarray(indices), config, rng)
+        mask = planes[:, MASK]
+        pigments = self._pigments(planes, config, rng)
+        light, truth = self._light(planes, config, rng)
 
-        group_gain = np.exp(config.group_log_sd * rng.standard_normal((count, 3)))
-        group_gain *= rng.random((count, 3)) >= config.drop_group * self._spare(planes)
-        gloss_gain = np.exp(config.specular_log_sd * rng.standard_normal(count)).clip(0.1, 4)
-        shading = shading * self._tensor(group_gain)[..., None, None]
-        gloss = gloss * self._tensor(group_gain * gloss_gain[:, None])[..., None, None]
-
-        skin_total = (shading * mask[:, None]).sum((2, 3))
-        share = skin_total / skin_total.sum(1, keepdim=True).clamp_min(1e-6)
-        lights, kelvin, second = self._lights(rng, count)
-        light_share = torch.stack([(share * (1 - second)).sum(1), (share * second).sum(1)], 1)
-        weights = (light_share[..., None] * lights).sum(1)
-        spds = illuminant.mix(lights, kelvin[:, None].expand(-1, 2), validate=False)
-        spd = illuminant.mix(weights, kelvin, validate=False)
-
-        b = self._tensor(rng.standard_normal((count, len(self.cameras.deviations))).clip(-3, 3))
-        sensitivities = self.cameras.sensitivities(b)
-        method = config.methods[rng.integers(len(config.methods))]
-        log_gains = config.gain_sd * rng.standard_normal((count, 2))
-        gains = self._tensor(np.exp(log_gains.clip(-0.25, 0.25)))
-        tints = self._tensor(np.exp(config.tint_sd * rng.standard_normal((count, 3, 3))))
-        tints = tints / tints.mean(2, keepdim=True)
-
-        raw = self._raw(
-            planes, (shading, gloss), (melanin_u, haemoglobin_u), spds, spd, sensitivities,
-            second, tints,
-        )  # fmt: skip
-        matrix = Camera(sensitivities, gains, method).raw_to_srgb(spd)
-        linear = torch.einsum("bij,bhwj->bhwi", matrix, raw)
-
-        scale = self._exposure(linear, shading.sum(1), mask, coverage, rng)
-        linear = linear * scale[..., None]
-        photo, tone = degrade(linear, coverage, config.degrade, rng)
-        on_skin = (mask > 0).float()
-        targets = Targets(
-            melanin_u=melanin_u,
-            haemoglobin_u=haemoglobin_u,
-            diffuse_shading=shading.sum(1) * scale * on_skin,
-            specular_shading=gloss.sum(1) * scale * on_skin,
+        photo = planes.new_empty(len(planes), 3, *mask.shape[1:])
+        linear = torch.empty_like(photo)
+        shadings = torch.empty_like(photo[:, :2])
+        tones = []
+        for images in self._chunks(len(planes)):
+            part = planes[images]
+            rgb, diffuse, specular = self._paint(part, pigments[images], light.of(images))
+            scale = self._exposure(rgb, diffuse, part, config, rng)
+            torch.mul(rgb, scale[:, None], out=linear[images])
+            on_skin = scale * (part[:, MASK] > 0)
+            torch.mul(diffuse, on_skin, out=shadings[images, 0])
+            torch.mul(specular, on_skin, out=shadings[images, 1])
+            photo[images], tone = degrade(linear[images], part[:, COVERAGE], config.degrade, rng)
+            tones.append(tone)
+        return photo, Targets(
+            melanin_u=pigments[:, 0],
+            haemoglobin_u=pigments[:, 1],
+            diffuse_shading=shadings[:, 0],
+            specular_shading=shadings[:, 1],
             mask=mask,
-            b=b,
-            illuminant_weights=weights,
-            daylight_kelvin=kelvin,
-            spd=spd,
-            gains=gains,
-            tone=tone,
-            linear=linear,
-            method=method,
+            lips=planes[:, LIPS],
+            tone=torch.cat(tones),
+            linear=linear.permute(0, 2, 3, 1),
+            **truth,
         )
-        return photo, targets
 
-    def _load(self, indices: np.ndarray) -> Tensor:
-        """(B, 14, S, S) channels in the order of `CHANNELS`, each weighted by its coverage."""
-        images = np.stack([self.packed.images[i][self._channels] for i in indices])
-        planes = torch.from_numpy(images).to(self.device).float()
-        mask, coverage = planes[:, 8:9], planes[:, 9:10]
-        other = (coverage - mask).clamp_min(0)
-        planes = torch.cat(
-            [
-                planes[:, :6] * coverage,
-                to_unit(planes[:, 6:7].clamp_min(0), MELANIN_RANGE) * mask,
-                to_unit(planes[:, 7:8].clamp_min(0), HAEMOGLOBIN_RANGE) * mask,
-                mask,
-                coverage,
-                planes[:, 10:] * other,
-            ],
-            1,
-        )
-        if planes.shape[-1] > self.size:
-            planes = functional.interpolate(planes, (self.size, self.size), mode="area")
-        return planes
+    def _chunks(self, count: int) -> Iterator[slice]:
+        step = max(1, CHUNK // self.size**2) if self.device.type == "cpu" else count
+        for first in range(0, count, step):
+            yield slice(first, first + step)
 
-    def _transform(self, planes: Tensor, rng: np.random.Generator) -> Tensor:
-        """Crop, roll and mirror, then divide shading and pigments by coverage again.
-
-        Not-skin reflectance stays weighted by its coverage.
-        """
-        config, count = self.config, len(planes)
+    def _moved(
+        self, indices: np.ndarray, config: RelightConfig, rng: np.random.Generator
+    ) -> Tensor:
+        """Planes (B, 15, size, size) of the samples, cropped, rolled and mirrored."""
+        count = len(indices)
         zoom = rng.uniform(*config.zoom, count)
         angle = np.deg2rad(config.rotation_degrees) * rng.uniform(-1, 1, count)
         shift = 2 * config.shift * rng.uniform(-1, 1, (count, 2))
         mirror = np.where(rng.random(count) < 0.5, -1.0, 1.0)
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-        affine = np.stack(
-            [
-                np.stack([cosine * mirror, -sine, shift[:, 0]], 1),
-                np.stack([sine * mirror, cosine, shift[:, 1]], 1),
-            ],
-            1,
+        affine = self._tensor(
+            np.stack(
+                [
+                    np.stack([cosine * mirror, -sine, shift[:, 0]], 1),
+                    np.stack([sine * mirror, cosine, shift[:, 1]], 1),
+                ],
+                1,
+            )
         )
-        shape = [count, planes.shape[1], self.size, self.size]
-        grid = functional.affine_grid(self._tensor(affine), shape, align_corners=False)
-        planes = functional.grid_sample(planes, grid, align_corners=False)
-        mask, coverage = planes[:, 8:9], planes[:, 9:10]
-        return torch.cat(
-            [
-                planes[:, :6] / coverage.clamp_min(1e-3),
-                planes[:, 6:8] / mask.clamp_min(1e-3),
-                planes[:, 8:],
-            ],
-            1,
-        )
+        planes = torch.empty(count, len(CHANNELS), self.size, self.size, device=self.device)
+        for images in self._chunks(count):
+            read = self._planes.read(indices[images]).to(self.device)
+            planes[images] = move(read, affine[images], self.size)
+        return planes
 
-    def _pigments(
-        self, fields: Tensor, mask: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The sample's own fields (in u) or an affine change of them."""
-        config, count = self.config, len(fields)
+    def _pigments(self, planes: Tensor, config: RelightConfig, rng: np.random.Generator) -> Tensor:
+        """(B, 2, H, W) melanin and haemoglobin in u: the sample's own or an affine change of it."""
+        count = len(planes)
         redraw = rng.random(count) < config.redraw
-        mean = rng.uniform(*config.mean_range, (count, 2))
+        mean = rng.random((count, 2))
+        log_uniform = rng.random(count) < config.log_uniform
+        mean = np.where(log_uniform[:, None], _log_uniform(mean), mean)
         contrast = rng.uniform(*config.contrast, (count, 2))
-        inside = (mask > 0.5).float()[:, None]
-        own = (fields * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1)
-        keep = self._tensor(redraw == 0)[:, None]
-        mean_u = keep * own + (1 - keep) * self._tensor(mean)
-        contrast_u = keep + (1 - keep) * self._tensor(contrast)
-        fields = mean_u[..., None, None] + contrast_u[..., None, None] * (
-            fields - own[..., None, None]
+        within = rng.uniform(1 - config.within_tolerance, 1 + config.within_tolerance, (count, 2))
+        fields, mask = planes[:, PIGMENTS], planes[:, MASK]
+        inside = mask > 0.5
+        if config.within_sd is not None:
+            inside = (mask > _SURE_SKIN) & (planes[:, LIPS] < 1 - _SURE_SKIN)
+        own, own_sd = _moments(fields, inside.float())
+        changed = self._tensor(contrast)
+        if config.within_sd is not None:
+            wanted = self._tensor(within * config.within_sd)
+            changed = (wanted / own_sd.clamp_min(1e-4)).clamp(*_CONTRAST)
+        redrawn = self._tensor(redraw)[:, None]
+        mean_u = own + redrawn * (self._tensor(mean) - own)
+        contrast_u = 1 + redrawn * (changed - 1)
+        offset = mean_u - contrast_u * own
+        drawn = torch.addcmul(offset[..., None, None], contrast_u[..., None, None], fields)
+        return drawn.clamp_(*PIGMENT_LIMITS).mul_((mask > 0)[:, None])
+
+    def _light(
+        self, planes: Tensor, config: RelightConfig, rng: np.random.Generator
+    ) -> tuple[_Light, dict[str, Any]]:
+        """Light and camera, and what `Targets` says of them."""
+        count = len(planes)
+        brightness = torch.einsum("bghw,bhw->bg", planes[:, DIFFUSE], planes[:, MASK])
+        spare = (brightness < brightness.amax(1, keepdim=True)).cpu().numpy()
+        group_gain = np.exp(config.group_log_sd * rng.standard_normal((count, 3)))
+        group_gain *= rng.random((count, 3)) >= config.drop_group * spare
+        gloss_gain = np.exp(config.specular_log_sd * rng.standard_normal((count, 1))).clip(0.1, 4)
+        lit = brightness.double().cpu().numpy() * group_gain
+        share = lit / np.maximum(lit.sum(1, keepdims=True), 1e-6)
+
+        drawn = self.lights.draw(config, count, rng)
+        of_second = (share * drawn.second).sum(1)
+        shares = np.stack([share.sum(1) - of_second, of_second], 1)
+        mixture = (shares[..., None] * drawn.weights).sum(1)
+        mixture /= np.maximum(mixture.sum(1, keepdims=True), 1e-6)
+        spds = illuminant.mix(drawn.weights, np.stack([drawn.kelvin] * 2, 1), validate=False)
+        spd = self._tensor(illuminant.mix(mixture, drawn.kelvin, validate=False))
+        weights, kelvin, exact = nearest_weights(mixture, drawn.kelvin)
+
+        b, sensitivities = self._cameras(config, count, rng)
+        method = self._method(config, rng)
+        log_gains = config.gain_sd * rng.standard_normal((count, 2))
+        gains = self._tensor(np.exp(log_gains.clip(-0.25, 0.25)))
+        tints = np.exp(config.tint_sd * rng.standard_normal((count, 3, 3)))
+        light = _Light(
+            group_gain=self._tensor(group_gain),
+            gloss_gain=self._tensor(group_gain * gloss_gain),
+            second=self._tensor(drawn.second),
+            spds=self._tensor(spds),
+            spd=spd,
+            tints=self._tensor(tints / tints.mean(2, keepdims=True)),
+            sensitivities=sensitivities,
+            matrix=Camera(sensitivities, gains, method).raw_to_srgb(spd),
         )
-        fields = fields.clamp(*PIGMENT_LIMITS) * (mask > 0)[:, None]
-        return fields[:, 0], fields[:, 1]
+        return light, {
+            "b": b,
+            "sensitivities": sensitivities,
+            "method": method,
+            "illuminant_weights": self._tensor(weights),
+            "daylight_kelvin": self._tensor(kelvin),
+            "illuminant_exact": self._tensor(exact),
+            "spd": spd,
+            "gains": gains,
+        }
+
+    def _cameras(
+        self, config: RelightConfig, count: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients (B, N) within 3 and sensitivities (B, 33, 3)."""
+        b = rng.standard_normal((count, len(self.cameras.deviations))).clip(-3, 3)
+        sensitivities = np.asarray(self.cameras.sensitivities(b))
+        measured = rng.random(count) < config.measured
+        pick = rng.random(count)
+        if self.measured is not None:
+            chosen = self.measured[(pick * len(self.measured)).astype(int)]
+            nearest = self.cameras.coefficients(chosen).clip(-3, 3)
+            sensitivities = np.where(measured[:, None, None], chosen, sensitivities)
+            b = np.where(measured[:, None], nearest, b)
+        return self._tensor(b), self._tensor(sensitivities)
 
     @staticmethod
-    def _spare(planes: Tensor) -> np.ndarray:
-        """(B, 3) whether a group may be switched off: it is not the brightest."""
-        brightness = (planes[:, 0:3] * planes[:, 8:9]).sum((2, 3))
-        return (brightness < brightness.amax(1, keepdim=True)).cpu().numpy()
+    def _method(config: RelightConfig, rng: np.random.Generator) -> Method:
+        fitted = rng.random() < config.fitted
+        wanted: Method = "fitted" if fitted else "pseudo_inverse"
+        return wanted if wanted in config.methods else config.methods[0]
 
-    def _lights(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (B, 2, 14) of two lights, daylight temperature (B,), groups (B, 3) of the 2nd."""
-        names = len(illuminant.NAMES)
-        kind = rng.random((count, 2))
-        single = np.eye(names)[
-            np.where(kind < 0.2, 0, np.where(kind < 0.6, 1, rng.integers(2, names, (count, 2))))
-        ]
-        mixture = rng.dirichlet(np.full(names, 0.2), (count, 2))
-        lights = np.where(kind[..., None] < 0.85, single, mixture)
-        kelvin = 1e6 / rng.uniform(1e6 / 25000, 1e6 / 4000, count)
-        near_d65 = rng.random(count) < 0.4
-        kelvin = np.where(near_d65, rng.normal(5800, 700, count).clip(4000, 25000), kelvin)
-        two = rng.random(count) < self.config.two_lights
-        second = np.eye(3)[rng.integers(0, 3, count)] * two[:, None]
-        return self._tensor(lights), self._tensor(kelvin), self._tensor(second)
+    def _paint(
+        self, planes: Tensor, pigments: Tensor, light: _Light
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Linear sRGB (n, 3, H, W), and diffuse and specular shading (n, H, W), before exposure.
 
-    def _raw(
-        self,
-        planes: Tensor,
-        shadings: tuple[Tensor, Tensor],
-        pigments: tuple[Tensor, Tensor],
-        spds: Tensor,
-        spd: Tensor,
-        sensitivities: Tensor,
-        second: Tensor,
-        tints: Tensor,
+        The dichromatic model in white-balanced raw, summed over light groups.
+        """
+        count, _, height, width = planes.shape
+        diffuse = planes[:, DIFFUSE].reshape(count, 3, -1)
+        specular = planes[:, SPECULAR].reshape(count, 3, -1)
+        white = torch.einsum("bw,bwc->bc", light.spd, light.sensitivities)
+        raw = planes.new_zeros(count, 3, height * width)
+        for k in range(2):
+            belongs = light.second if k else 1 - light.second
+            lit = belongs.sum(1).nonzero()[:, 0] if k else torch.arange(count)
+            if len(lit) == 0:
+                continue
+            own: Any = lit if k else slice(None)
+            spd = light.spds[own, k]
+            sensitivities = light.sensitivities[own]
+            colour = torch.einsum("bw,bwc->bc", spd, sensitivities) / white[own]
+            colour = colour[:, :, None] * (light.tints[own] * belongs[own, :, None]).mT
+            colour_of_gloss = colour * light.gloss_gain[own, None]
+            reflected = self._reflected(planes[own], pigments[own], spd, sensitivities)
+            part = torch.bmm(colour * light.group_gain[own, None], diffuse[own])
+            part.mul_(reflected)
+            coverage = planes[own, COVERAGE].reshape(len(lit), 1, -1)
+            part.addcmul_(torch.bmm(colour_of_gloss, specular[own]), coverage)
+            raw[own] += part
+        image = torch.bmm(light.matrix, raw).reshape(count, 3, height, width)
+        total = torch.bmm(light.group_gain[:, None], diffuse).reshape(count, height, width)
+        gloss = torch.bmm(light.gloss_gain[:, None], specular).reshape(count, height, width)
+        return image, total, gloss
+
+    def _reflected(
+        self, planes: Tensor, pigments: Tensor, spd: Tensor, sensitivities: Tensor
     ) -> Tensor:
-        """White-balanced raw (B, H, W, 3): the dichromatic model, summed over light groups.
+        """(n, 3, H W) white-balanced raw of the pixels' reflectance: skin and everything else.
 
         A camera whose matrix undoes XYZ to sRGB leaves the decoder's colours in raw.
         """
-        mask, coverage, reflectance = planes[:, 8], planes[:, 9], planes[:, 10:14]
-        white = torch.einsum("bw,bwc->bc", spd, sensitivities)
-        raw = torch.zeros((*mask.shape, 3), device=self.device)
-        for light in range(2):
-            belongs = second if light else 1 - second
-            lit = belongs.sum(1).nonzero()[:, 0]
-            if len(lit) == 0:
-                continue
-            camera = Camera(sensitivities[lit], matrix=SRGB_TO_XYZ)
-            light_white = torch.einsum("bw,bwc->bc", spds[lit, light], sensitivities[lit])
-            colour = (light_white / white[lit])[:, None] * tints[lit] * belongs[lit, :, None]
-            diffuse = torch.einsum("bghw,bgc->bhwc", shadings[0][lit], colour)
-            specular = torch.einsum("bghw,bgc->bhwc", shadings[1][lit], colour)
-            maps = {
-                "melanin": from_unit(pigments[0][lit], MELANIN_RANGE),
-                "haemoglobin": from_unit(pigments[1][lit], HAEMOGLOBIN_RANGE),
-                "diffuse_shading": mask[lit],
-                "specular_shading": torch.zeros_like(mask[lit]),
-            }
-            skin = decode(maps, spds[lit, light], camera, skin=self.skin)
-            basis = self._basis @ camera.response(spds[lit, light])
-            other = torch.einsum("bkhw,bkc->bhwc", reflectance[lit], basis)
-            raw[lit] += diffuse * (skin + other) + specular * coverage[lit, ..., None]
-        return raw
+        camera = Camera(sensitivities, matrix=SRGB_TO_XYZ)
+        mask = planes[:, MASK]
+        maps = {
+            "melanin": from_unit(pigments[:, 0], MELANIN_RANGE),
+            "haemoglobin": from_unit(pigments[:, 1], HAEMOGLOBIN_RANGE),
+            "diffuse_shading": mask,
+            "specular_shading": torch.zeros_like(mask),
+        }
+        skin = decode(maps, spd, camera, skin=self.skin).permute(0, 3, 1, 2).flatten(2)
+        basis = (self._basis @ camera.response(spd)).mT
+        return torch.baddbmm(skin, basis, planes[:, REFLECTANCE].flatten(2))
 
     def _exposure(
         self,
         linear: Tensor,
         shading: Tensor,
-        mask: Tensor,
-        coverage: Tensor,
+        planes: Tensor,
+        config: RelightConfig,
         rng: np.random.Generator,
     ) -> Tensor:
-        """(B, 1, 1) scale: photographers half compensate for dark skin, and avoid clipping it."""
-        level, spread = self.config.log_exposure
+        """(n, 1, 1) scale: photographers half compensate for dark skin, and avoid clipping it."""
+        level, spread = config.log_exposure
         drawn = self._tensor(level + spread * rng.standard_normal(len(linear)))
+        mask = planes[:, MASK]
         area = mask.sum((1, 2)).clamp_min(1e-3)
-        luminance = (linear[..., 1] * mask).sum((1, 2)) / area
-        light = ((shading * mask).sum((1, 2)) / area).clamp_min(1e-4)
+        luminance = torch.einsum("bhw,bhw->b", linear[:, 1], mask) / area
+        light = (torch.einsum("bhw,bhw->b", shading, mask) / area).clamp_min(1e-4)
         albedo = (luminance / light).clamp(0.02, 1)
         scale = drawn.exp() * (0.3 / albedo) ** 0.35 / light
         scale = torch.minimum(scale, 0.75 / luminance.clamp_min(1e-4))
@@ -364,3 +426,19 @@ class Relighter:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
+
+
+def _log_uniform(share: np.ndarray) -> np.ndarray:
+    """u (n, 2) of fractions log-uniform over the ranges, from uniform numbers 0-1."""
+    columns = []
+    for k, bounds in enumerate((MELANIN_RANGE, HAEMOGLOBIN_RANGE)):
+        columns.append(to_unit(bounds[0] * (bounds[1] / bounds[0]) ** share[:, k], bounds))
+    return np.stack(columns, 1)
+
+
+def _moments(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (B, 2) of (B, 2, H, W) where `weight` (B, H, W) is 1."""
+    area = weight.sum((1, 2)).clamp_min(1)[:, None]
+    mean = torch.einsum("bkhw,bhw->bk", fields, weight) / area
+    difference = (fields - mean[..., None, None]) * weight[:, None]
+    return mean, (difference.square().sum((2, 3)) / area).sqrt()

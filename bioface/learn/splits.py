@@ -39,11 +39,10 @@ class Splits:
         Share of photos and of rendered samples that their hash holds out (see `is_held_out`).
     test_seed
         Datasets rendered with this seed or a higher one are for tests, whole.
-    within_sd, within_tolerance
-        Standard deviation, in u, of melanin and haemoglobin within a face of a test draw, and by
-        what factor single faces may differ from it.
     excluded_regions
         Regions of skin that do not count.
+    conditions
+        `clean` and `full`: the settings of the test draws (see `bioface.learn.conditions`).
     sha256
         Of the content of the file.
     """
@@ -55,9 +54,8 @@ class Splits:
     photo_share: float
     sample_share: float
     test_seed: int
-    within_sd: tuple[float, float]
-    within_tolerance: float
     excluded_regions: tuple[str, ...]
+    conditions: dict[str, Any]
     sha256: str
 
     @staticmethod
@@ -165,7 +163,7 @@ def _load() -> Splits:
     sha256 = content.pop("sha256", None)
     if sha256 != digest(content):
         raise BiofaceError(f"{path}: changed since it was frozen; install bioface again")
-    cameras, samples, pigments = (content[k] for k in ("cameras", "samples", "pigments"))
+    cameras, samples = content["cameras"], content["samples"]
     return Splits(
         held_out_makers=tuple(cameras["held_out_makers"]),
         held_out_cameras=tuple(cameras["held_out"]),
@@ -174,8 +172,7 @@ def _load() -> Splits:
         photo_share=content["photos"]["held_out_share"],
         sample_share=samples["held_out_share"],
         test_seed=samples["test_seed"],
-        within_sd=tuple(pigments["within_sd"]),
-        within_tolerance=pigments["within_tolerance"],
-        excluded_regions=tuple(pigments["excluded_regions"]),
+        excluded_regions=tuple(content["pigments"]["excluded_regions"]),
+        conditions=content["conditions"],
         sha256=sha256,
     )

@@ -9,8 +9,10 @@ from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
 from bioface.learn.batches import RelitBatches, split  # noqa: E402
-from bioface.learn.relight import RelightConfig, Relighter  # noqa: E402
+from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
+from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
+from bioface.spectral.camera import CameraModel  # noqa: E402
 from bioface.spectral.colour import apply_tone  # noqa: E402
 from bioface.spectral.formation import Camera, decode  # noqa: E402
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit  # noqa: E402
@@ -135,3 +137,46 @@ def test_splits_are_stable():
         assert len(train) > 0
         assert len(held_out) > 0
     assert [part.tolist() for part in split(["one"])] == [[0], [0]]
+
+
+def test_draws_for_tests_follow_the_stated_law(packed):
+    """Held-out lights, no daylight error of weights, pigments within a face as spread as stated."""
+    relighter = Relighter.for_test(packed, 48, "clean")
+    batches = RelitBatches(relighter, np.arange(len(packed)), 32, 0)
+    spread, means = [], []
+    for step in range(4):
+        _, truth = batches.at(step)
+        assert truth.method == "fitted"
+        assert not truth.tone.any()
+        for name in ("melanin_u", "haemoglobin_u"):
+            sure = truth.mask > 0.95
+            faces = [
+                values[inside] for values, inside in zip(getattr(truth, name), sure, strict=True)
+            ]
+            spread += [float(face.std()) for face in faces]
+            means += [float(face.mean()) for face in faces]
+    spread = np.array(spread).reshape(4, 2, 32).mean((0, 2))
+    np.testing.assert_allclose(spread, WITHIN_SD, rtol=0.1)
+    means = np.array(means)
+    assert 0.23 < means.std() < 0.34
+    assert np.median(means) < 0.47  # log-uniform fractions: more light skin than dark
+
+
+def test_measured_cameras_are_drawn_and_coded(packed):
+    model = CameraModel.load(name="training")
+    measured = np.stack([model.sensitivities(np.eye(6)[k]) for k in range(3)])
+    config = dataclasses.replace(RelightConfig(), measured=1.0)
+    relighter = Relighter(packed, 24, config=config, measured=measured)
+    _, truth = relighter.draw(np.arange(12), np.random.default_rng(0))
+    which = truth.b.argmax(1)
+    assert set(which.tolist()) == {0, 1, 2}
+    torch.testing.assert_close(
+        truth.sensitivities, torch.tensor(measured, dtype=torch.float32)[which]
+    )
+    torch.testing.assert_close(truth.b, torch.eye(6)[which], atol=0.05, rtol=0)
+
+
+def test_a_share_of_the_batches_is_clean(packed):
+    batches = RelitBatches(Relighter(packed, 24), np.arange(len(packed)), 8, 0)
+    toned = [bool(batches.at(step)[1].tone.any()) for step in range(40)]
+    assert 3 <= toned.count(False) <= 20

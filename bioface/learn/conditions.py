@@ -1,0 +1,120 @@
+"""Under which conditions photos are drawn: for training, and for the two kinds of test."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from bioface.learn.degrade import DegradeConfig
+from bioface.spectral.camera import METHODS, Method
+
+WITHIN_SD = (0.063, 0.091)
+"""Standard deviation, in u, of melanin and haemoglobin within a face of a test draw."""
+
+
+@dataclass(frozen=True)
+class RelightConfig:
+    """How much of everything is drawn; pairs are (low, high) of a uniform draw.
+
+    The defaults are those of training; `clean` and `full` are those of the tests.
+
+    Attributes
+    ----------
+    zoom, shift, rotation_degrees
+        Scale of the crop against the render, shift in crop widths, roll. Half are mirrored.
+    redraw
+        Share of faces whose pigments get a new mean and contrast.
+    log_uniform
+        Share of the new means drawn log-uniform in volume fraction over the ranges of u; the rest
+        are uniform in u.
+    contrast
+        Factors on the differences within the face.
+    within_sd
+        Instead of `contrast`: the standard deviation of melanin and haemoglobin within the face,
+        lips left out, in u.
+    within_tolerance
+        By how much single faces may differ from it, as a share.
+    group_log_sd, drop_group
+        Brightness of the light groups; probability that one is switched off.
+    lights
+        Shares of A, daylight, fluorescent lamps and LEDs.
+    mixtures
+        Share of illuminants that are mixtures of all of them instead.
+    two_lights
+        Probability of a second illuminant on one of the groups.
+    tint_sd
+        Log sd of a colour cast of single groups.
+    specular_log_sd
+        Of a gain on gloss.
+    log_exposure
+        Mean and sd of the log of mean diffuse shading on a face of middle tone.
+    gain_sd
+        Log sd of the white-balance error.
+    measured
+        Share of cameras taken from measured ones instead of the model, where there are any.
+    methods, fitted
+        Ways from raw to XYZ, drawn once a batch; share of `fitted` where both are allowed.
+    degrade
+        What happens to the linear image afterwards.
+    clean_share
+        Share of batches drawn without tone, tint, saturation, blur, JPEG, second lights and
+        mixtures, with little noise and small white-balance errors.
+    """
+
+    zoom: tuple[float, float] = (0.85, 1.2)
+    shift: float = 0.06
+    rotation_degrees: float = 10.0
+    redraw: float = 0.8
+    log_uniform: float = 0.5
+    contrast: tuple[float, float] = (0.5, 1.8)
+    within_sd: tuple[float, float] | None = None
+    within_tolerance: float = 0.1
+    group_log_sd: float = 0.5
+    drop_group: float = 0.15
+    lights: tuple[float, float, float, float] = (0.15, 0.4, 0.2, 0.25)
+    mixtures: float = 0.15
+    two_lights: float = 0.35
+    tint_sd: float = 0.04
+    specular_log_sd: float = 0.6
+    log_exposure: tuple[float, float] = (-0.35, 0.35)
+    gain_sd: float = 0.035
+    measured: float = 0.5
+    methods: tuple[Method, ...] = METHODS
+    fitted: float = 0.7
+    degrade: DegradeConfig = dataclasses.field(default_factory=DegradeConfig)
+    clean_share: float = 0.25
+
+    @classmethod
+    def clean(cls) -> RelightConfig:
+        """The test under the conditions of the proof of concept.
+
+        One illuminant, white balance to 2 %, fitted raw to XYZ, 0.5 % noise and 8 bits; no tone,
+        tint, saturation, blur or JPEG.
+        """
+        return cls.full().cleaned()
+
+    @classmethod
+    def full(cls) -> RelightConfig:
+        """The test with everything a photo goes through: noise to 3 %, JPEG down to 70."""
+        return cls(
+            redraw=1.0,
+            log_uniform=1.0,
+            within_sd=WITHIN_SD,
+            measured=1.0,
+            methods=("fitted",),
+            degrade=DegradeConfig(noise_percent=(0.2, 3.0), jpeg_quality=(70, 98)),
+            clean_share=0.0,
+        )
+
+    def cleaned(self) -> RelightConfig:
+        """The same faces, pigments and cameras under clean conditions."""
+        return dataclasses.replace(
+            self,
+            mixtures=0.0,
+            two_lights=0.0,
+            tint_sd=0.0,
+            gain_sd=0.02,
+            methods=("fitted",),
+            degrade=DegradeConfig.clean(),
+            clean_share=0.0,
+        )

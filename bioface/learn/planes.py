@@ -1,0 +1,104 @@
+"""Light transport and pigments of packed samples, cropped for a batch."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bioface.packed import PackedDataset
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+
+GROUPS = ("key", "fill", "environment")
+CHANNELS = (
+    *(f"diffuse_shading.{g}" for g in GROUPS),
+    *(f"specular_shading.{g}" for g in GROUPS),
+    "melanin",
+    "haemoglobin",
+    "mask",
+    "coverage",
+    *(f"reflectance.{k}" for k in range(4)),
+    "region",
+)
+DIFFUSE, SPECULAR, PIGMENTS = slice(0, 3), slice(3, 6), slice(6, 8)
+MASK, COVERAGE, REFLECTANCE, LIPS = 8, 9, slice(10, 14), 14
+
+LIPS_REGION = 8
+"""The lips among the region names of `synth.scene.REGIONS`."""
+
+
+class Planes:
+    """Reads samples at one size: (n, 15, size, size) in the order of `CHANNELS`, lips at the end.
+
+    Samples larger than `size` are averaged down once; the result is kept in memory that processes
+    forked from this one share (`size`^2 x 30 bytes a sample).
+
+    Parameters
+    ----------
+    packed
+        The packed file.
+    size
+        Largest side that is needed.
+    """
+
+    def __init__(self, packed: PackedDataset, size: int) -> None:
+        self.packed = packed
+        self.size = size
+        self._channels = packed.index(CHANNELS)
+        self._kept: np.ndarray | None = None
+        self._filled: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None, "_filled": None}
+
+    def read(self, indices: np.ndarray) -> Tensor:
+        """Float16 planes, each weighted by what it belongs to.
+
+        Shading by coverage, pigments (in u) and lips by the share of skin, reflectance by the share
+        of what is neither skin nor background.
+        """
+        if self.packed.images.shape[-1] <= self.size:
+            return torch.stack([self._weighted(i) for i in indices])
+        if self._kept is None or self._filled is None:
+            shape = (len(self.packed), len(CHANNELS), self.size, self.size)
+            kept = mmap.mmap(-1, 2 * int(np.prod(shape)))
+            self._kept = np.frombuffer(kept, np.float16).reshape(shape)
+            self._filled = np.frombuffer(mmap.mmap(-1, len(self.packed)), np.uint8)
+        for i in np.unique(indices):
+            if not self._filled[i]:
+                self._kept[i] = self._weighted(i).numpy()
+                self._filled[i] = 1
+        return torch.from_numpy(self._kept[indices])
+
+    def _weighted(self, index: int) -> Tensor:
+        """(15, S, S) float16 planes of one sample, S at most `size`."""
+        planes = torch.from_numpy(self.packed.images[index][self._channels]).float()
+        mask, coverage = planes[MASK].clone(), planes[COVERAGE].clone()
+        planes[DIFFUSE] *= coverage
+        planes[SPECULAR] *= coverage
+        for k, bounds in ((6, MELANIN_RANGE), (7, HAEMOGLOBIN_RANGE)):
+            planes[k] = to_unit(planes[k].clamp_min(0), bounds) * mask
+        planes[REFLECTANCE] *= (coverage - mask).clamp_min(0)
+        planes[LIPS] = (planes[LIPS] == LIPS_REGION) * mask
+        if planes.shape[-1] > self.size:
+            size = (self.size, self.size)
+            planes = functional.interpolate(planes[None], size, mode="area")[0]
+        return planes.half()
+
+
+def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
+    """Crop, roll and mirror (n, 15, S, S) planes by affine (n, 2, 3) to (n, 15, size, size).
+
+    Shading and pigments are divided by what weighted them; reflectance, lips, mask and coverage
+    keep their weights. In float32.
+    """
+    shape = [len(planes), planes.shape[1], size, size]
+    grid = functional.affine_grid(affine, shape, align_corners=False)
+    moved = functional.grid_sample(planes.float(), grid, align_corners=False)
+    moved[:, 0:6] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
+    moved[:, PIGMENTS] /= moved[:, MASK : MASK + 1].clamp_min(1e-3)
+    return moved
