@@ -54,6 +54,8 @@ class SampleConfig:
         Share of people with scalp hair, visible brows, a beard, freckles, a shirt.
     glasses_share, sunglasses_share
         Share of people who wear glasses, and share of glasses that are dark.
+    headwear_share
+        Share of people in a cap, a beanie or a headscarf.
     """
 
     yaw: float = 60.0
@@ -93,6 +95,7 @@ class SampleConfig:
     clothes_share: float = 0.8
     glasses_share: float = 0.22
     sunglasses_share: float = 0.15
+    headwear_share: float = 0.1
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: lists for tuples."""

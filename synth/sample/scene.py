@@ -11,6 +11,7 @@ from synth.sample.cover import sample_clothes
 from synth.sample.face import grow_shell, vertex_normals
 from synth.sample.glasses import sample_glasses
 from synth.sample.hair import sample_hair
+from synth.sample.headwear import press_hair, sample_headwear
 from synth.sample.layout import layout_of
 from synth.sample.light import expose, sample_light
 from synth.sample.makeup import sample_makeup
@@ -42,6 +43,8 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
     clothes = sample_clothes(rng, config, layout)
     glasses, glasses_record = sample_glasses(rng, config, head)
+    headwear, pressed, headwear_record = sample_headwear(rng, config, head)
+    hair = press_hair(hair, pressed[skin])
     covers = (makeup.cover, clothes, hair)
     head = grow_shell(head, skin, hair.thickness + clothes.thickness)
     strands, strand_record = sample_strands(rng, layout, head, hair)
@@ -84,6 +87,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "hair": {**hair.record, **strand_record},
         "clothes": clothes.record,
         "glasses": glasses_record,
+        "headwear": headwear_record,
         "parts": part_record,
         "view": view_record,
         "light": {
@@ -101,7 +105,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         },
         "landmarks": project(view, landmarks).round(6).tolist(),
     }
-    head, attributes = attach(head, attributes, [*glasses, *strands])
+    head, attributes = attach(head, attributes, [*glasses, *headwear, *strands])
     return Scene(head, attributes, lights, environment, view, record)
 
 
