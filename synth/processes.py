@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from bioface.errors import BiofaceError, MissingDependencyError
 from synth.dataset.schema import sample_id
+from synth.launcher import python_command
 
 CHILD = ("-m", "synth.blender.child")
 """Arguments of Python that start a render process."""
@@ -63,7 +63,7 @@ class RenderProcess:
         self.reports = read_end
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *CHILD, str(write_end), str(os.getpid())],
+                python_command(*CHILD, str(write_end), str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
