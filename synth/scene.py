@@ -95,7 +95,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class View:
-    """A pinhole camera.
+    """A camera: a pinhole, or a thin lens where `aperture` is not 0.
 
     Attributes
     ----------
@@ -106,11 +106,17 @@ class View:
         camera-space = rotation @ (point - position), the view looking along -Z.
     focal_mm
         For a 36 mm wide sensor; square pixels and image.
+    aperture
+        Diameter of the lens, cm; 0 keeps everything sharp.
+    focus
+        Distance along the view axis of what is sharp, cm.
     """
 
     position: np.ndarray
     rotation: np.ndarray
     focal_mm: float
+    aperture: float = 0.0
+    focus: float = 100.0
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
     from synth.heads import load_provider
     from synth.sample.config import SampleConfig
     from synth.sample.scene import sample_scene
+    from synth.sample.view import image_truth
 
     provider = load_provider(job["heads"])
     config = SampleConfig.from_dict(job["sampling"])
@@ -72,7 +73,9 @@ def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
             skin_model=job["skin_model"],
             scratch=job["partial"],
         )
-        line = stage_sample(job["partial"], index, rendering.channels, scene.record)
+        truth = image_truth(scene.view, scene.record["landmarks"], job["size"])
+        record = {**scene.record, **truth}
+        line = stage_sample(job["partial"], index, rendering.channels, record)
         cost = {
             "seconds": time.process_time() - started,
             "recomposition_error": rendering.recomposition_error,

@@ -244,6 +244,11 @@ def _set_camera(bpy: Any, target: Any, view: View) -> None:
     camera.lens = view.focal_mm
     camera.clip_start = 0.1
     camera.clip_end = 1e5
+    if view.aperture > 0:
+        camera.dof.use_dof = True
+        camera.dof.focus_distance = view.focus
+        # Blender takes its unit for a metre, and the lens for millimetres.
+        camera.dof.aperture_fstop = view.focal_mm * 1e-3 / view.aperture
     made = bpy.data.objects.new("view", camera)
     made.matrix_world = _world_matrix(view.rotation, view.position)
     target.collection.objects.link(made)

@@ -26,8 +26,13 @@ class SampleConfig:
         Side of the square image over the larger side of the box of the 68 landmarks.
     jitter
         Standard deviation of that box's centre, as a share of the image side.
+    defocus_share, f_number, focus_error
+        Share of pictures taken with a lens, its f-number at the equivalent focal length
+        (log-uniform), and how far behind or in front of the eyes it is focused at most, cm; the
+        other pictures are sharp everywhere.
     setups
-        Weights of the light setups `flash`, `studio`, `window`, `sun`, `overcast`, `mixed`.
+        Weights of the light setups `flash`, `studio`, `window`, `sun`, `overcast`, `back`, `top`
+        and `mixed`.
     exposure
         Mean diffuse shading over the visible skin, unoccluded, log-uniform.
     uniform_share
@@ -64,13 +69,18 @@ class SampleConfig:
     focal_mm: Range = (35.0, 135.0)
     framing: Range = (1.5, 2.3)
     jitter: float = 0.03
+    defocus_share: float = 0.3
+    f_number: Range = (1.6, 8.0)
+    focus_error: float = 3.0
     setups: tuple[tuple[str, float], ...] = (
-        ("flash", 0.15),
-        ("studio", 0.30),
-        ("window", 0.17),
-        ("sun", 0.13),
+        ("flash", 0.14),
+        ("studio", 0.26),
+        ("window", 0.16),
+        ("sun", 0.12),
         ("overcast", 0.10),
-        ("mixed", 0.15),
+        ("back", 0.05),
+        ("top", 0.05),
+        ("mixed", 0.12),
     )
     exposure: Range = (0.5, 1.3)
     uniform_share: float = 0.7

@@ -246,6 +246,46 @@ def _overcast(rng: np.random.Generator, view: View) -> Setup:
     return (lamp,), _surroundings(sky * (1 + 0.3 * _panel(rng, (-180, 180), (0, 60), (20, 60))))
 
 
+def _back(rng: np.random.Generator, view: View) -> Setup:
+    """A low sun, a window or lamps behind the head; the face is lit by what is in front of it."""
+    side = rng.choice([-1.0, 1.0])
+    lights = [
+        _lamp(
+            rng,
+            "key",
+            float(rng.uniform(0.8, 3.0)),
+            azimuth=(side * 115, side * 170),
+            elevation=(5, 55),
+            distance=(120, 800),
+            size=(0.03, 0.5),
+        )
+    ]
+    if rng.random() < 0.5:
+        lights.append(_rim(rng))
+    room = _gradient(rng.uniform(0.15, 0.6, 3), 4.0)
+    bright = rng.uniform(0.5, 3.0) * _panel(rng, (-180, 180), (-5, 40), (10, 40))
+    front = rng.uniform(0.2, 1.0) * _panel(rng, (-60, 60), (-20, 40), (20, 45))
+    return tuple(lights), _surroundings(room + bright + front)
+
+
+def _top(rng: np.random.Generator, view: View) -> Setup:
+    """One to three ceiling lamps or a high sun, and light that floor and walls send back."""
+    lights = tuple(
+        _lamp(
+            rng,
+            ("key", "fill", "fill")[k],
+            float(rng.uniform(0.3, 1.0)),
+            azimuth=(-120, 120),
+            elevation=(60, 88),
+            distance=(70, 300),
+            size=(0.05, 0.8),
+        )
+        for k in range(rng.integers(1, 4))
+    )
+    levels = rng.uniform([0.1, 0.05, 0.05], [0.5, 0.35, 0.4])
+    return lights, _surroundings(_gradient(levels, 3.0))
+
+
 def _mixed(rng: np.random.Generator, view: View) -> Setup:
     """One to four lamps from anywhere in front, above, below or behind, and panels."""
     lights = tuple(
@@ -272,5 +312,7 @@ _SETUPS = {
     "window": _window,
     "sun": _sun,
     "overcast": _overcast,
+    "back": _back,
+    "top": _top,
     "mixed": _mixed,
 }

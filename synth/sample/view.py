@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,35 @@ def project(view: View, points: np.ndarray) -> np.ndarray:
     local = (np.asarray(points, np.float64) - view.position) @ view.rotation.T
     scale = view.focal_mm / SENSOR_MM / -local[..., 2]
     return np.stack([0.5 + scale * local[..., 0], 0.5 - scale * local[..., 1]], -1)
+
+
+def image_truth(view: View, landmarks: Sequence[Sequence[float]], size: int) -> dict[str, Any]:
+    """What a sample's JSON says about its picture of `size` pixels a side.
+
+    Pixel (i, j) of a row j covers [i, i + 1) x [j, j + 1); x points right, y down.
+
+    Parameters
+    ----------
+    landmarks
+        (68, 2) in 0-1 over the image.
+
+    Returns
+    -------
+    `landmarks_px` (68, 2) and `camera`: `size_px`, `focal_px`, `principal_point_px` and
+    `world_to_camera` (4, 4), from head coordinates in cm to x right, y up, z backward.
+    """
+    pose = np.eye(4)
+    pose[:3, :3] = view.rotation
+    pose[:3, 3] = -view.rotation @ view.position
+    return {
+        "landmarks_px": (size * np.asarray(landmarks, np.float64)).round(4).tolist(),
+        "camera": {
+            "size_px": [size, size],
+            "focal_px": view.focal_mm / SENSOR_MM * size,
+            "principal_point_px": [size / 2, size / 2],
+            "world_to_camera": pose.tolist(),
+        },
+    }
 
 
 def view_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -86,6 +117,13 @@ def sample_view(
         framing,
         (float(centre[0]), float(centre[1])),
     )
+    away = (view.position - landmarks[36:48].mean(0)) @ view.rotation[2]
+    blurred, f_number = rng.random() < config.defocus_share, rng.uniform(*np.log(config.f_number))
+    focus_error = float(rng.uniform(-config.focus_error, config.focus_error))
+    if blurred:
+        view = replace(
+            view, aperture=0.1 * equivalent / float(np.exp(f_number)), focus=away + focus_error
+        )
     record = {
         "yaw": float(yaw),
         "pitch": float(pitch),
@@ -93,6 +131,8 @@ def sample_view(
         "focal_mm": view.focal_mm,
         "portrait_focal_mm": equivalent,
         "framing": framing,
+        "aperture_cm": view.aperture,
+        "focus_cm": float(view.focus) if blurred else None,
         "position": view.position.tolist(),
         "rotation": view.rotation.tolist(),
     }
