@@ -28,6 +28,9 @@ from bioface.learn.relight import Relighter, Targets
 from bioface.spectral import illuminant
 
 BATCH = 16
+LIPS = 0.05
+"""Share of lips in a pixel from which it does not count."""
+
 _ATTEMPTS = 4  # photos drawn for each that counts, at most
 
 
@@ -129,7 +132,7 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
         return values
 
     name = relighter.packed.path.name
-    counted = targets.mask > SURE_SKIN
+    counted = (targets.mask > SURE_SKIN) & (targets.lips < LIPS)
     return Photos(
         srgb=array(image.permute(0, 2, 3, 1)),
         mask=array(targets.mask),
@@ -141,15 +144,22 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
         albedo=albedo_of(relighter.skin, array(targets.melanin_u), array(targets.haemoglobin_u)),
         linear=array(targets.linear),
         cct_kelvin=array(illuminant.cct(targets.spd)),
-        sensitivities=array(relighter.cameras.sensitivities(targets.b)),
-        light=[_light_class(weights) for weights in array(targets.illuminant_weights)],
+        sensitivities=array(targets.sensitivities),
+        light=[
+            _light_class(weights, exact > 0)
+            for weights, exact in zip(
+                array(targets.illuminant_weights), array(targets.illuminant_exact), strict=True
+            )
+        ],
         identity=[f"{name}:{index:06d}" for index in chosen],
         drawn=(image, targets),
     )
 
 
-def _light_class(weights: np.ndarray) -> str:
-    """What most of the light over skin comes from."""
+def _light_class(weights: np.ndarray, exact: bool) -> str:
+    """What most of the light over skin comes from; LEDs are no part of the weights."""
+    if not exact:
+        return "LED"
     shares = {"tungsten": weights[0], "daylight": weights[1], "fluorescent": weights[2:].sum()}
     name = max(shares, key=lambda key: shares[key])
     return name if shares[name] > 0.75 else "mixed"

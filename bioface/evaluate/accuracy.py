@@ -1,0 +1,214 @@
+"""How well networks and baselines read drawn photos of people never trained on. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioface.errors import InputError
+from bioface.evaluate.baselines import Baseline, baselines
+from bioface.evaluate.conditions import MAIN, conditions
+from bioface.evaluate.floor import load_floor
+from bioface.evaluate.measure import FaceRow, Photos, Reader, Rows, measure
+from bioface.evaluate.summary import summarise
+from bioface.learn.accuracy import NetworkReader, drawn_photos
+from bioface.learn.relight import Relighter
+from bioface.learn.splits import Splits, split_samples
+from bioface.learn.weights import TrainedModel, load_weights
+from bioface.packed import PackedDataset, read_packed
+
+TRAINING_PHOTOS = 96
+"""Labelled photos that baselines may learn from."""
+
+
+@dataclass(frozen=True)
+class AccuracyOptions:
+    """What to measure.
+
+    Attributes
+    ----------
+    data
+        Packed files; the first is the main set, the others are measured for the networks alone.
+    weights
+        Of the network under test; the shipped ones when None.
+    compare
+        More weights for the same tables, by the name they get there.
+    cameras
+        Measured cameras (rawtoaces52.npz), of which those held out are used; the training camera
+        model when None.
+    identities
+        People of a set at most, one photo each in every condition.
+    size
+        Side of the photos, pixels; what the network was trained at when None.
+    wanted
+        Names of conditions; all when empty.
+    with_baselines
+        Whether to run them.
+    seed
+        Of all draws.
+    """
+
+    data: Sequence[Path]
+    weights: Path | None = None
+    compare: dict[str, Path] = field(default_factory=dict)
+    cameras: Path | None = None
+    identities: int = 400
+    size: int | None = None
+    wanted: tuple[str, ...] = ()
+    with_baselines: bool = True
+    seed: int = 0
+
+
+def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None = None) -> dict:
+    """Measure everything; `advance` is called with the number of photos done.
+
+    Returns
+    -------
+    JSON-ready: `network` (what is under test), `splits_sha256`, `cameras` (where cameras came
+    from), `size`, `floor` (rows of the information floor or None) and `sets`: one entry a packed
+    file with `name`, `heads`, `identities` and `conditions`: condition to method to the figures of
+    `bioface.evaluate.summary.summarise`.
+
+    Raises
+    ------
+    InputError
+        An unknown condition, a set with nobody held out, or none of whose photos shows skin.
+    BiofaceError
+        A file cannot be read.
+    """
+    settings = conditions()
+    unknown = [name for name in options.wanted if name not in settings]
+    if unknown:
+        raise InputError(f"no condition {unknown[0]!r}; choose from {', '.join(settings)}")
+    settings = {n: c for n, c in settings.items() if not options.wanted or n in options.wanted}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_weights(options.weights)
+    size = options.size or model.encoder.config.size
+    networks = [_reader("network", model, device)]
+    for name, path in options.compare.items():
+        networks.append(_reader(name, load_weights(path), device))
+    measured = Splits.load().cameras(options.cameras) if options.cameras else None
+    sets = []
+    for k, path in enumerate(options.data):
+        packed = read_packed(path)
+        test = _Test(packed, size, measured, device, options)
+        figures = {}
+        for name, config in settings.items():
+            known = baselines() if options.with_baselines and k == 0 and name in MAIN else []
+            figures[name] = test.run(config, networks, known, advance)
+        sets.append(
+            {
+                "name": packed.path.stem,
+                "heads": packed.header.get("dataset", {}).get("heads", {}).get("name", "unknown"),
+                "identities": len(test.people),
+                "samples": len(packed),
+                "conditions": figures,
+            }
+        )
+    floor = load_floor()
+    return {
+        "network": {
+            "sha256": model.sha256,
+            "parameters": sum(p.numel() for p in model.encoder.parameters()),
+            "metadata": model.metadata,
+        },
+        "splits_sha256": Splits.load().sha256,
+        "cameras": "held-out measured" if options.cameras else "training camera model",
+        "size": size,
+        "seed": options.seed,
+        "floor": floor and floor["rows"],
+        "sets": sets,
+    }
+
+
+def photo_count(options: AccuracyOptions) -> int:
+    """How many photos `accuracy` goes through: for a progress bar."""
+    count = len(options.wanted or conditions())
+    held_out = [len(split_samples(read_packed(path))[1]) for path in options.data]
+    return count * sum(min(people, options.identities) for people in held_out)
+
+
+@dataclass(frozen=True)
+class _Test:
+    """One packed file under test."""
+
+    packed: PackedDataset
+    size: int
+    measured: np.ndarray | None
+    device: str
+    options: AccuracyOptions
+
+    @property
+    def people(self) -> np.ndarray:
+        """Samples held out, as many as are wanted."""
+        held_out = split_samples(self.packed)[1]
+        if len(held_out) == 0:
+            raise InputError(f"{self.packed.path}: nobody is held out in this set")
+        return held_out[: self.options.identities]
+
+    def run(
+        self,
+        config: Any,
+        networks: Sequence[Reader],
+        known: Sequence[Baseline],
+        advance: Callable[[int], object] | None,
+    ) -> dict[str, Any]:
+        """Method to its figures under one condition."""
+        splits = Splits.load()
+        relighter = Relighter(
+            self.packed,
+            self.size,
+            config=config,
+            measured=self.measured,
+            lights=splits.test_illuminants,
+            device=self.device,
+        )
+        if known:
+            training = list(self._training(relighter))
+            for baseline in known:
+                baseline.fit(training)
+        people, rows = self.people, {}
+        for reader in (*known, *networks):
+            rows[reader.name] = list[FaceRow]()
+        seen = 0
+        for photos in drawn_photos(relighter, people, len(people), self.options.seed):
+            for reader in (*known, *networks):
+                limit = getattr(reader, "limit", None)
+                if limit is None or seen < limit:
+                    rows[reader.name] += measure(photos, reader.read(photos))
+            seen += len(photos.srgb)
+            if advance:
+                advance(len(photos.srgb))
+        empty = [name for name, found in rows.items() if not found]
+        if empty:
+            raise InputError(
+                f"{self.packed.path}: no held-out photo shows enough skin at size {self.size}"
+            )
+        return {name: summarise(Rows.of(found)) for name, found in rows.items()}
+
+    def _training(self, tested: Relighter) -> Iterator[Photos]:
+        """Photos under the same conditions of people, cameras and lights not tested on."""
+        train, held_out = split_samples(self.packed)
+        relighter = Relighter(
+            self.packed,
+            self.size,
+            config=tested.config,
+            lights=Splits.load().training_illuminants,
+            device=self.device,
+        )
+        people = train if len(train) else held_out[self.options.identities :]
+        if len(people) == 0:
+            raise InputError(
+                f"{self.packed.path}: nobody is left for the baselines to learn from; lower "
+                "--identities, or leave baselines out"
+            )
+        return drawn_photos(relighter, people, TRAINING_PHOTOS, self.options.seed + 1)
+
+
+def _reader(name: str, model: TrainedModel, device: str) -> NetworkReader:
+    return NetworkReader(name, model.encoder.to(device), model.decoder.to(device))
