@@ -27,7 +27,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     pretrain.add_argument("--weights", type=Path, help="go on from these, at another size say")
     pretrain.add_argument("--size", type=int, default=128, help="side of the crops (default 128)")
+    pretrain.add_argument("--early-size", type=int, help="a smaller side to begin with")
+    pretrain.add_argument(
+        "--early-share", type=float, default=0.7,
+        help="share of the budget at the smaller side (default 0.7)",
+    )  # fmt: skip
     pretrain.add_argument("--skin", default="calibrated", help="skin model (default calibrated)")
+    pretrain.add_argument(
+        "--cameras", default="training", choices=("training", "all"),
+        help="camera model; training leaves out those that accuracy is measured on (default)",
+    )  # fmt: skip
+    pretrain.add_argument(
+        "--method", default="fitted", choices=("fitted", "pseudo_inverse"),
+        help="how the trained decoder goes from raw to XYZ (default fitted)",
+    )  # fmt: skip
+    pretrain.add_argument(
+        "--score-minutes", type=float, default=10.0,
+        help="how often 64 held-out photos are measured; 0: never (default 10)",
+    )  # fmt: skip
     pretrain.add_argument("--batch", type=int, default=16, help="photos a step (default 16)")
     pretrain.add_argument("--learning-rate", type=float, default=2e-3, help="default 2e-3")
     finetune = stages.add_parser(
@@ -53,6 +70,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help=f"stop after so many minutes (default {_BUDGET[name]:g} without --steps)",
         )  # fmt: skip
         stage.add_argument("--seed", type=int, default=0, help="default 0")
+        stage.add_argument(
+            "--precision", default="32", choices=("32", "bf16"),
+            help="of the network; bf16 is for processors that have it (default 32)",
+        )  # fmt: skip
+        stage.add_argument(
+            "--devices", type=int, default=1,
+            help="processes, one a GPU, that share each batch (default 1)",
+        )  # fmt: skip
         stage.add_argument("--threads", type=int, help="CPU threads (default: all, at most 8)")
         stage.add_argument("--resume", action="store_true", help="continue an interrupted run")
         stage.add_argument("--overwrite", action="store_true", help="replace an earlier run")
@@ -75,7 +100,8 @@ def run(options: argparse.Namespace) -> int:
         raise MissingDependencyError(
             f"training needs {error.name}; run: pip install 'bioface[train]'"
         ) from error
-    torch.set_num_threads(options.threads or min(usable_cores(), 8))
+    threads = options.threads or min(usable_cores(), 8)
+    torch.set_num_threads(max(threads // max(options.devices, 1), 1))
     if options.steps is None and options.minutes is None:
         options.minutes = _BUDGET[options.stage]
     if options.stage == "pretrain":

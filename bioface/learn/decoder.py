@@ -35,6 +35,8 @@ class DecoderConfig:
         Name of the skin model.
     components
         Coefficients of the camera model.
+    cameras
+        Name of the camera model that the coefficients belong to: `training` or `all`.
     method
         How raw becomes XYZ: `pseudo_inverse` or `fitted`.
     constants
@@ -43,13 +45,17 @@ class DecoderConfig:
 
     skin: str = "calibrated"
     components: int = 6
-    method: Method = "pseudo_inverse"
+    cameras: str = "training"
+    method: Method = "fitted"
     constants: tuple[str, ...] | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DecoderConfig:
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(**{**values, "constants": tuple(values["constants"])})
+        """The inverse of `dataclasses.asdict` after a trip through JSON.
+
+        Configs that name no camera model are of a time when there was but the one of all cameras.
+        """
+        return cls(**{"cameras": "all", **values, "constants": tuple(values["constants"])})
 
 
 class Decoder(nn.Module):
@@ -169,7 +175,7 @@ class Decoder(nn.Module):
 
     @property
     def _cameras(self) -> CameraModel:
-        return CameraModel.load(self.config.components)
+        return CameraModel.load(self.config.components, name=self.config.cameras)
 
     def _camera_factors(self) -> Tensor:
         return (CAMERA_MEAN_REACH * torch.tanh(self.camera_offsets) @ self._basis).exp()

@@ -21,21 +21,16 @@ from torch.utils.data import IterableDataset
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
-from bioface.learn.batches import RelitBatches, split, split_samples
+from bioface.learn.batches import RelitBatches
 from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder
+from bioface.learn.encoder import Encoder, Prediction
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
+from bioface.learn.parallel import own_device
 from bioface.learn.pretrain import data_sha256, rendered_pixels, supervised_losses, thin
 from bioface.learn.relight import Relighter
-from bioface.learn.training import (
-    REPORT,
-    WEIGHTS,
-    Budget,
-    Training,
-    check_options,
-    fit,
-    prepare,
-)
+from bioface.learn.runs import REPORT, WEIGHTS, prepare
+from bioface.learn.splits import split, split_samples
+from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.colour import apply_tone, srgb_decode
@@ -68,7 +63,9 @@ class FinetuneOptions:
     minutes: float | None = None
     batch: int = 8
     learning_rate: float = 1e-4
+    precision: str = "32"
     seed: int = 0
+    devices: int = 1
     resume: bool = False
     overwrite: bool = False
 
@@ -84,24 +81,26 @@ class Finetuning(Training):
         self.first = copy.deepcopy(encoder).requires_grad_(False).eval()
         self.decoder.learn(True)
 
+    uses_all_parameters = False
+
     def losses(self, batch: tuple[tuple[Tensor, Tensor, Tensor], Any]) -> dict[str, Tensor]:
         (photo, mask, proxy), replay = batch
         photo, mask, proxy = (value.to(self.device) for value in (photo, mask, proxy))
         found = photo_losses(
-            self.encoder, self.decoder, self.first, photo, mask, proxy, self.global_step
+            self.encode(photo), self.decoder, self.first, photo, mask, proxy, self.global_step
         )
         total = {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}
         if replay is not None:
             rendered, targets = replay
             replayed = supervised_losses(
-                self.encoder, self.decoder, rendered, targets, self.global_step
+                self.encode(rendered), self.decoder, targets, self.global_step
             )
             total["replay"] = torch.stack(list(replayed.values())).sum()
         return total
 
 
 def photo_losses(
-    encoder: Encoder,
+    prediction: Prediction,
     decoder: Decoder,
     first: Encoder,
     photo: Tensor,
@@ -109,15 +108,13 @@ def photo_losses(
     proxy: Tensor,
     step: int,
 ) -> dict[str, Tensor]:
-    """Unweighted losses, keyed as in `WEIGHTS_OF_LOSSES`, of photos (B, 3, H, W).
+    """Unweighted losses, keyed as in `WEIGHTS_OF_LOSSES`, of predictions of photos (B, 3, H, W).
 
     Appearance is compared in the photo's linear light: the reconstruction goes through the
     predicted tone curve first, because undoing it on the photo would reward dark curves.
     """
-    inputs = photo.contiguous(memory_format=torch.channels_last)
-    prediction = encoder(inputs)
     with torch.no_grad():
-        before = first(inputs)
+        before = first(photo.contiguous(memory_format=torch.channels_last))
     chosen = rendered_pixels(step)
     seen = photo.permute(0, 2, 3, 1)[chosen]
     unclipped = (seen.amax(-1) < 0.98) * mask[chosen]
@@ -183,7 +180,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     packed = read_packed(options.data) if options.data else None
     settings = _settings(options, model.sha256, packed)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = own_device()
     size = model.encoder.config.size
     faces = load_faces(options.photos, size)
     train, held_out = split([Path(name).name for name in faces.names], _HELD_OUT)
@@ -193,7 +190,8 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     relighter, replayed = None, np.zeros(0, int)
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
-        relighter = Relighter(packed, size, skin=skin, device=device)
+        cameras = decoder.camera_model()
+        relighter = Relighter(packed, size, skin=skin, cameras=cameras, device=device)
         replayed, _ = split_samples(packed)
 
     def batches(start: int) -> _Batches:
@@ -204,7 +202,13 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         replay = RelitBatches(relighter, replayed, options.batch, options.seed + 1, start)
         return _Batches(photos, replay)
 
-    module = Finetuning(encoder, decoder, budget=budget, learning_rate=options.learning_rate)
+    module = Finetuning(
+        encoder,
+        decoder,
+        budget=budget,
+        learning_rate=options.learning_rate,
+        precision=options.precision,
+    )
     fit(
         module,
         batches,
@@ -212,6 +216,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         title="finetune",
         settings=settings,
         checkpoint=checkpoint,
+        devices=options.devices,
     )
     module.cpu()
     decoder.learn(False)
@@ -261,7 +266,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("out", "resume", "overwrite", "weights", "data"):
+    for name in ("out", "resume", "overwrite", "weights", "data", "devices"):
         del values[name]
     values["photos"] = [str(path) for path in options.photos]
     return values | {

@@ -5,44 +5,62 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
 from bioface.learn.accuracy import held_out_accuracy, require_skin
-from bioface.learn.batches import RelitBatches, split_samples
+from bioface.learn.batches import RelitBatches
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
+from bioface.learn.parallel import own_device
 from bioface.learn.relight import RelightConfig, Relighter, Targets
-from bioface.learn.training import (
-    REPORT,
-    WEIGHTS,
-    Budget,
-    Training,
-    check_options,
-    fit,
-    prepare,
-)
+from bioface.learn.runs import REPORT, WEIGHTS, prepare
+from bioface.learn.splits import split_samples
+from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
+from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.skin import SkinModel
 
 RENDER_STRIDE = 4
 """The appearance loss looks at every 4th pixel of every 4th row, another offset each step."""
 
+_NOT_OF_THE_RUN = ("data", "out", "resume", "overwrite", "score_minutes", "devices")
 _EVALUATION_SEED = 1
+_SCORED = 64
 
 
 @dataclass(frozen=True)
 class PretrainOptions:
     """Everything `pretrain` takes; `steps` or `minutes` bounds it.
 
-    `weights` are a file to go on from, for example after training at a smaller size.
+    Attributes
+    ----------
+    weights
+        A file to go on from.
+    size
+        Side of the crops, pixels; for the first `early_share` of the budget `early_size` instead,
+        if that is given: small crops teach what there is to know of colour in less time.
+    learning_rate
+        Of AdamW, after warm-up; it falls to a hundredth along a cosine.
+    precision
+        `32`, or `bf16` for the network alone.
+    skin, cameras, method
+        Skin model, camera model and raw to XYZ of the decoder that the weights are for.
+    evaluate
+        Photos that the report's accuracy is measured on.
+    score_minutes
+        How often 64 held-out photos are measured while training; 0 means never.
+    devices
+        Processes that share each batch.
     """
 
     data: Path
@@ -51,11 +69,18 @@ class PretrainOptions:
     minutes: float | None = None
     weights: Path | None = None
     size: int = 128
+    early_size: int | None = None
+    early_share: float = 0.7
     batch: int = 16
     learning_rate: float = 2e-3
+    precision: str = "32"
     skin: str = "calibrated"
+    cameras: str = "training"
+    method: Method = "fitted"
     seed: int = 0
     evaluate: int = 256
+    score_minutes: float = 10.0
+    devices: int = 1
     resume: bool = False
     overwrite: bool = False
 
@@ -68,14 +93,13 @@ class Pretraining(Training):
 
     def losses(self, batch: tuple[Tensor, Targets]) -> dict[str, Tensor]:
         photo, targets = batch
-        return supervised_losses(self.encoder, self.decoder, photo, targets, self.global_step)
+        return supervised_losses(self.encode(photo), self.decoder, targets, self.global_step)
 
 
 def supervised_losses(
-    encoder: Encoder, decoder: Decoder, photo: Tensor, targets: Targets, step: int
+    prediction: Prediction, decoder: Decoder, targets: Targets, step: int
 ) -> dict[str, Tensor]:
     """Weighted supervised losses of one batch, the re-rendered image among them."""
-    prediction = encoder(photo.contiguous(memory_format=torch.channels_last))
     chosen = rendered_pixels(step)
     rendered = decoder.render(thin(prediction, chosen), targets.method)
     found = objectives.supervised(prediction, targets)
@@ -96,6 +120,26 @@ def thin(prediction: Prediction, chosen: tuple[slice, ...]) -> Prediction:
     return prediction.map(lambda value: value[chosen] if value.ndim == 3 else value)
 
 
+class _Growing(IterableDataset):
+    """Batches of small crops first, of full-sized ones from some share of the budget on."""
+
+    def __init__(
+        self, early: RelitBatches, late: RelitBatches, share: float, module: Training
+    ) -> None:
+        super().__init__()
+        self.early = early
+        self.late = late
+        self.share = share
+        self.module = module
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
+        step = self.late.start
+        while True:
+            used = self.module.budget.progress(step, self.module.seconds)
+            yield (self.early if used < self.share else self.late).at(step)
+            step += 1
+
+
 def pretrain(options: PretrainOptions) -> dict[str, Any]:
     """Train, write `weights.safetensors`, `log.csv`, `checkpoint/` and `report.json`.
 
@@ -113,21 +157,26 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     """
     budget = Budget(options.steps, options.minutes)
     packed = read_packed(options.data)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    relighter = Relighter(packed, options.size, skin=SkinModel.load(options.skin), device=device)
+    device = own_device()
+    skin = SkinModel.load(options.skin)
     earlier = load_weights(options.weights) if options.weights else None
     settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     train, held_out = split_samples(packed)
+    cameras = CameraModel.load(
+        earlier.encoder.config.components if earlier else None, name=options.cameras
+    )
+    components = len(cameras.deviations)
+
+    def relighter(size: int, config: RelightConfig | None = None) -> Relighter:
+        return Relighter(packed, size, config=config, skin=skin, cameras=cameras, device=device)
+
     judges = {}
     for name, conditions in (("full", RelightConfig()), ("clean", RelightConfig.clean())):
         config = dataclasses.replace(conditions, redraw=1.0, methods=("fitted",))
-        judges[name] = Relighter(
-            packed, options.size, config=config, skin=relighter.skin, device=device
-        )
+        judges[name] = relighter(options.size, config)
     require_skin(judges["full"], held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
-    components = len(relighter.cameras.deviations)
     if earlier is None:
         encoder = Encoder(EncoderConfig(components=components, size=options.size))
     else:
@@ -135,17 +184,44 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         encoder.load_state_dict(earlier.encoder.state_dict())
     module = Pretraining(
         encoder,
-        Decoder(DecoderConfig(skin=options.skin, components=components)),
+        Decoder(
+            DecoderConfig(
+                skin=options.skin,
+                components=components,
+                cameras=options.cameras,
+                method=options.method,
+            )
+        ),
         budget=budget,
         learning_rate=options.learning_rate,
+        precision=options.precision,
     )
+
+    def batches(start: int) -> IterableDataset:
+        sizes = (options.early_size or options.size, options.size)
+        early, late = (
+            RelitBatches(relighter(size), train, options.batch, options.seed, start)
+            for size in sizes
+        )
+        return _Growing(early, late, options.early_share, module) if options.early_size else late
+
+    def score(encoder: Encoder) -> Mapping[str, float]:
+        found = held_out_accuracy(encoder, judges["full"], held_out, _SCORED, _EVALUATION_SEED)
+        names = ("melanin", "haemoglobin")
+        return {
+            f"{name}_{kind}": found[name][kind] for name in names for kind in ("rmse", "within")
+        }
+
     fit(
         module,
-        lambda start: RelitBatches(relighter, train, options.batch, options.seed, start),
+        batches,
         options.out,
         title="pretrain",
         settings=settings,
         checkpoint=checkpoint,
+        devices=options.devices,
+        score=score,
+        score_minutes=options.score_minutes,
     )
     module.to(device)
     report = {
@@ -165,7 +241,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         stage="pretrain",
         settings=settings,
         steps=module.steps,
-        skin_constants={k: float(v) for k, v in relighter.skin.constants.items()},
+        skin_constants={k: float(v) for k, v in skin.constants.items()},
     )
     write_text(options.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
@@ -174,7 +250,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
 def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("data", "out", "weights", "resume", "overwrite", "evaluate"):
+    for name in (*_NOT_OF_THE_RUN, "weights", "evaluate"):
         del values[name]
     return values | {"data_sha256": data_sha256(packed)}
 

@@ -1,12 +1,10 @@
-"""What pretraining and fine-tuning share: schedule, averaging, log, checkpoints, device."""
+"""What pretraining and fine-tuning share: budget, schedule, precision, and the fit itself."""
 
 from __future__ import annotations
 
-import csv
+import importlib.util
 import logging
 import math
-import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,25 +13,32 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
 
 from bioface.errors import BiofaceError, InputError
+from bioface.learn import callbacks
 from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder
+from bioface.learn.encoder import Encoder, Prediction
+from bioface.learn.parallel import Shares, check_devices, is_first
+from bioface.learn.runs import (
+    CHECKPOINT,
+    LOG,
+    SCORES,
+    TENSORBOARD,
+    WholeCheckpoints,
+    read_checkpoint,
+    remove_partial,
+    start_afresh,
+)
 
-CHECKPOINT = Path("checkpoint") / "last.ckpt"
-_CHECKPOINT_KEYS = {"settings", "global_step", "seconds", "steps", "state_dict"}
-LOG = "log.csv"
-WEIGHTS = "weights.safetensors"
-REPORT = "report.json"
 SAVE_EVERY = 200
 """Steps between checkpoints."""
+PRECISIONS = ("32", "bf16")
 _WARM_UP = 0.03
 _LAST_RATE = 0.01
-_LOG_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,17 @@ class Budget:
         return min(max(by_steps, by_time), 1.0)
 
 
-_LOWEST = {"batch": 1, "evaluate": 1, "size": 32, "seed": 0}
-_HIGHEST = {"size": 1024, "seed": 2**63 - 1}
+_RANGES: dict[str, tuple[float, float]] = {
+    "batch": (1, math.inf),
+    "devices": (1, math.inf),
+    "early_share": (0, 1),
+    "early_size": (32, 1024),
+    "evaluate": (1, math.inf),
+    "score_minutes": (0, math.inf),
+    "seed": (0, 2**63 - 1),
+    "size": (32, 1024),
+}
+_HIGHEST_RATE = 1.0
 
 
 def check_options(options: Any) -> None:
@@ -69,33 +83,65 @@ def check_options(options: Any) -> None:
     InputError
         Names the argument, its value and its range.
     """
-    for name in sorted(_LOWEST.keys() & vars(options).keys()):
-        value = getattr(options, name)
-        if value < _LOWEST[name]:
-            raise InputError(f"--{name} {value}: must be at least {_LOWEST[name]}")
-        if value > _HIGHEST.get(name, math.inf):
-            raise InputError(f"--{name} {value}: must be at most {_HIGHEST[name]}")
-    if not 0 < options.learning_rate < math.inf:
-        raise InputError(f"--learning-rate {options.learning_rate:g}: must be more than 0, finite")
+    for name in sorted(_RANGES.keys() & vars(options).keys()):
+        value, (lowest, highest) = getattr(options, name), _RANGES[name]
+        if value is None:
+            continue
+        argument = f"--{name.replace('_', '-')} {value:g}"
+        if isinstance(value, int):
+            argument = f"--{name.replace('_', '-')} {value}"
+        if not value >= lowest:
+            raise InputError(f"{argument}: must be at least {lowest}")
+        if value > highest:
+            raise InputError(f"{argument}: must be at most {highest}")
+    rate = options.learning_rate
+    if not 0 < rate < math.inf:
+        raise InputError(f"--learning-rate {rate:g}: must be more than 0, finite")
+    if rate > _HIGHEST_RATE:
+        raise InputError(f"--learning-rate {rate:g}: must be at most {_HIGHEST_RATE:g}")
+    if options.precision not in PRECISIONS:
+        raise InputError(f"--precision {options.precision}: must be one of {', '.join(PRECISIONS)}")
+    check_devices(options.devices, options.batch)
 
 
 class Training(lightning.LightningModule):
     """Encoder and decoder with AdamW, a warm-up and a cosine over the budget.
 
-    Subclasses give the losses of one batch, already weighted, in `losses`.
+    Subclasses give the losses of one batch, already weighted, in `losses`, and call the encoder
+    through `encode`.
     """
 
+    uses_all_parameters = True
+    """Whether every step's losses depend on every parameter that learns."""
+
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, *, budget: Budget, learning_rate: float
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        *,
+        budget: Budget,
+        learning_rate: float,
+        precision: str = "32",
     ) -> None:
         super().__init__()
         self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder = decoder
         self.budget = budget
         self.learning_rate = learning_rate
+        self.precision = precision
         self.seconds = 0.0
         self.steps = 0
         self.last: dict[str, float] = {}
+
+    def encode(self, photo: Tensor, **condition: Any) -> Prediction:
+        """The encoder's prediction, in bfloat16 where that was asked for.
+
+        Only the network runs in half precision: three decimal digits do not carry the physics.
+        """
+        inputs = photo.contiguous(memory_format=torch.channels_last)
+        half = self.precision == "bf16"
+        with torch.autocast(photo.device.type, torch.bfloat16, enabled=half):
+            return self.encoder(inputs, **condition)
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Weighted losses of one batch by name."""
@@ -148,166 +194,6 @@ class Training(lightning.LightningModule):
         self.steps = checkpoint["steps"]
 
 
-class _Clock(Callback):
-    """Sets the learning rate, counts time, stops when the budget is used up, shows progress."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.tick = time.monotonic()
-        self.bar = tqdm(total=1000, desc=self.title, disable=None, bar_format=_BAR)
-        self._show(module)
-
-    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
-        rate = module.rate()
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = rate * group["factor"]
-
-    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        now = time.monotonic()
-        module.seconds += now - self.tick
-        module.steps += 1
-        self.tick = now
-        self._show(module)
-        if module.budget.progress(module.global_step, module.seconds) >= 1:
-            trainer.should_stop = True
-
-    def _show(self, module: Training) -> None:
-        used = module.budget.progress(module.global_step, module.seconds)
-        self.bar.set_postfix_str(f"loss {module.last.get('loss', math.nan):.3f}", refresh=False)
-        self.bar.update(round(1000 * used) - self.bar.n)
-
-    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
-        if hasattr(self, "bar"):
-            self.bar.close()
-
-
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-
-
-class _Log(Callback):
-    """Appends a row of losses to a CSV file every few steps; resuming drops later rows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.sums: dict[str, float] = {}
-        self.count = 0
-
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        rows = []
-        if trainer.global_step and self.path.exists():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = [r for r in csv.reader(file)][:1]
-                file.seek(0)
-                rows += [r for r in csv.reader(file) if _step(r) <= trainer.global_step]
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-
-    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        for name, value in module.last.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        step = trainer.global_step
-        if step % _LOG_EVERY and step > 1:
-            return
-        row = {"step": step, "minutes": f"{module.seconds / 60:.3f}"}
-        row |= {"learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}"}
-        row |= {name: f"{total / self.count:.6g}" for name, total in self.sums.items()}
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-        self.sums, self.count = {}, 0
-
-
-def _step(row: list[str]) -> float:
-    try:
-        return int(row[0])
-    except (IndexError, ValueError):
-        return math.inf
-
-
-class _Average(WeightAveraging):
-    """Exponential moving average whose memory grows with the run, up to `decay`."""
-
-    def __init__(self, decay: float = 0.999) -> None:
-        super().__init__(
-            avg_fn=lambda average, current, count: average.lerp(
-                current, 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-            )
-        )
-
-
-def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
-    """The checkpoint to continue from, or None to start; makes and removes nothing.
-
-    Raises
-    ------
-    BiofaceError
-        The folder cannot be written, or holds a run and neither `resume` nor `overwrite` is given,
-        or the run to resume had other settings.
-    """
-    checkpoint = out / CHECKPOINT
-    try:
-        existing = next(place for place in (out, *out.absolute().parents) if place.exists())
-        if not existing.is_dir():
-            raise BiofaceError(f"{out}: {existing} is not a folder; choose another --out")
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise BiofaceError(
-            f"{out}: cannot write here ({error.strerror}); choose another --out"
-        ) from error
-    if resume and checkpoint.exists():
-        before = read_checkpoint(checkpoint)["settings"]
-        changed = [k for k in settings if before.get(k) != settings[k]]
-        if changed:
-            raise InputError(
-                f"{out}: was started with {changed[0]} {before.get(changed[0])}, "
-                f"not {settings[changed[0]]}; resume with the same arguments"
-            )
-        return checkpoint
-    if not (resume or overwrite) and (checkpoint.exists() or (out / WEIGHTS).exists()):
-        raise InputError(f"{out}: holds a training run; pass --resume or --overwrite")
-    return None
-
-
-def _start_afresh(out: Path) -> None:
-    """Make the folder, without what an earlier run left in it."""
-    try:
-        (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
-        for old in (CHECKPOINT, LOG, WEIGHTS, REPORT):
-            (out / old).unlink(missing_ok=True)
-    except OSError as error:
-        raise BiofaceError(
-            f"{out}: cannot write here ({error.strerror}); choose another --out"
-        ) from error
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours as Lightning wrote it; InputError when it is damaged."""
-    damaged = InputError(f"{path}: damaged checkpoint; start again with --overwrite")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise damaged from error
-    if not isinstance(state, dict) or not state.keys() >= _CHECKPOINT_KEYS:
-        raise damaged
-    return state
-
-
-class _Settings(Callback):
-    """Keeps the run's settings in its checkpoints."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-
-    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["settings"] = self.settings
-
-
 def fit(
     module: Training,
     batches: Callable[[int], IterableDataset],
@@ -316,20 +202,38 @@ def fit(
     title: str,
     settings: dict[str, Any],
     checkpoint: Path | None = None,
+    devices: int = 1,
+    score: callbacks.Score | None = None,
+    score_minutes: float = 0.0,
 ) -> None:
     """Train until the budget is used up; the module then holds the averaged weights.
+
+    With several devices Lightning starts the same command once for each but the first; those
+    processes end here, by `SystemExit`.
 
     Parameters
     ----------
     batches
-        From the number of the first step to its endless batches.
+        From the number of the first step to its endless batches, the same in every process.
     out
-        Made when needed; gets `log.csv` and `checkpoint/last.ckpt`. Without `checkpoint`, files of
-        an earlier run are removed first.
+        Made when needed; gets `log.csv`, `scores.csv` and `checkpoint/last.ckpt`, and TensorBoard's
+        events where that is installed. Without `checkpoint`, files of an earlier run are removed
+        first.
     settings
         JSON-ready, kept in the checkpoints; see `prepare`.
     checkpoint
         To continue from, exactly.
+    devices
+        Processes that share the batches: GPUs where there are any, else cores.
+    score, score_minutes
+        Measured of the averaged encoder so often, if more than 0.
+
+    Raises
+    ------
+    BiofaceError
+        Training diverged, or a file cannot be written.
+    KeyboardInterrupt
+        Ctrl-C was pressed; the last whole step is saved.
     """
     start = 0
     if checkpoint:
@@ -339,9 +243,70 @@ def fit(
             module.load_state_dict(state["state_dict"])
             module.on_load_checkpoint(state)
             return
-    else:
-        _start_afresh(out)
-    saver = ModelCheckpoint(
+        remove_partial(out)
+    elif is_first():
+        start_afresh(out)
+    interruption = callbacks.Interruption(out / CHECKPOINT)
+    average = callbacks.Average()
+    around: list[Any] = [callbacks.Clock(title), callbacks.Log(out / LOG)]
+    around += [callbacks.Settings(settings), average]
+    if score is not None and score_minutes > 0:
+        around.append(callbacks.Scores(out / SCORES, score, score_minutes, average))
+    around += [interruption, _saver(out)]
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", module=r"torch\.utils\.data")
+            trainer = lightning.Trainer(
+                max_steps=module.budget.steps or -1,
+                max_epochs=1,
+                accelerator="gpu" if torch.cuda.is_available() else "cpu",
+                devices=devices,
+                strategy=_strategy(module, devices),
+                gradient_clip_val=1.0,
+                logger=_tensorboard(out, start),
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                plugins=[WholeCheckpoints()],
+                callbacks=around,
+            )
+            loader = _loader(batches(start), trainer)
+            trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+    except callbacks.Interrupted:
+        if is_first():
+            raise KeyboardInterrupt from None
+    except SystemExit:
+        if interruption.asked:
+            raise KeyboardInterrupt from None
+        raise
+    except OSError as error:
+        raise BiofaceError(
+            f"{out}: training stopped ({error.strerror or error}); continue later with --resume"
+        ) from error
+    finally:
+        interruption.restore()
+    if not is_first():
+        raise SystemExit(0)
+    _finite(module)
+
+
+def _loader(batches: IterableDataset, trainer: lightning.Trainer) -> DataLoader[Any]:
+    if trainer.world_size > 1:
+        batches = Shares(batches, trainer.global_rank, trainer.world_size)
+    return DataLoader(batches, batch_size=None)
+
+
+def _strategy(module: Training, devices: int) -> str:
+    if devices == 1:
+        return "auto"
+    return "ddp" if module.uses_all_parameters else "ddp_find_unused_parameters_true"
+
+
+def _saver(out: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
         dirpath=out / CHECKPOINT.parent,
         filename=CHECKPOINT.stem,
         every_n_train_steps=SAVE_EVERY,
@@ -349,32 +314,13 @@ def fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        warnings.filterwarnings("ignore", module=r"torch\.utils\.data")
-        trainer = lightning.Trainer(
-            max_steps=module.budget.steps or -1,
-            max_epochs=1,
-            accelerator="auto",
-            devices=1,
-            gradient_clip_val=1.0,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            callbacks=[
-                _Clock(title),
-                _Log(out / LOG),
-                _Settings(settings),
-                _Average(),
-                saver,
-            ],
-        )
-        loader: DataLoader[Any] = DataLoader(batches(start), batch_size=None)
-        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
-    _finite(module)
+
+
+def _tensorboard(out: Path, start: int) -> Any:
+    """A logger where TensorBoard is installed; what was logged after `start` is hidden."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return False
+    return TensorBoardLogger(out, name=None, version=TENSORBOARD, purge_step=start + 1)
 
 
 def _finite(module: nn.Module) -> None:

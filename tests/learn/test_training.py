@@ -12,9 +12,9 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
+from bioface.learn import callbacks, runs, training  # noqa: E402
 from bioface.learn import finetune as finetuning  # noqa: E402
 from bioface.learn import pretrain as pretraining  # noqa: E402
-from bioface.learn import training  # noqa: E402
 from bioface.learn.accuracy import held_out_accuracy  # noqa: E402
 from bioface.learn.decoder import Decoder  # noqa: E402
 from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
@@ -34,7 +34,7 @@ def _small(monkeypatch):
 
     monkeypatch.setattr(pretraining, "EncoderConfig", small)
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
-    monkeypatch.setattr(training, "_LOG_EVERY", 1)
+    monkeypatch.setattr(callbacks, "LOG_EVERY", 1)
 
 
 def options(pack_path, out, **changes):
@@ -98,10 +98,10 @@ def test_runs_are_protected(pack_path, tmp_path):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3))
     with pytest.raises(InputError, match="started with size 32, not 48"):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3, size=48, resume=True))
-    (tmp_path / training.CHECKPOINT).write_bytes(b"broken")
+    (tmp_path / runs.CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(InputError, match="damaged checkpoint"):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3, resume=True))
-    torch.save({"weights": 1}, tmp_path / training.CHECKPOINT)
+    torch.save({"weights": 1}, tmp_path / runs.CHECKPOINT)
     with pytest.raises(InputError, match="damaged checkpoint"):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3, resume=True))
     pretraining.pretrain(options(pack_path, tmp_path, steps=4, overwrite=True))
@@ -196,14 +196,14 @@ def test_photos_without_a_face_leave_nothing_behind(tmp_path):
         )
     assert not out.parent.exists()
     out.mkdir(parents=True)
-    (out / training.WEIGHTS).write_bytes(b"of an earlier run")
+    (out / runs.WEIGHTS).write_bytes(b"of an earlier run")
     with pytest.raises(InputError, match="no photo with a face"):
         finetuning.finetune(
             finetuning.FinetuneOptions(
                 [tmp_path / "sky.png"], out, weights, steps=1, overwrite=True
             )
         )
-    assert [file.name for file in out.iterdir()] == [training.WEIGHTS]
+    assert [file.name for file in out.iterdir()] == [runs.WEIGHTS]
 
 
 def test_photos_without_a_face_are_skipped_with_a_line(tmp_path, capsys):

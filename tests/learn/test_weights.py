@@ -68,6 +68,16 @@ def test_weights_that_do_not_match_their_config(model, tmp_path):
         load_weights(tmp_path / "b.safetensors")
 
 
+def test_weights_of_the_time_before_the_training_cameras(model, tmp_path):
+    save_weights(tmp_path / "a.safetensors", *model)
+    assert load_weights(tmp_path / "a.safetensors").decoder.config.cameras == "training"
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    del config["decoder"]["cameras"]
+    rewrite(tmp_path / "a.safetensors", tmp_path / "b.safetensors", config=json.dumps(config))
+    assert load_weights(tmp_path / "b.safetensors").decoder.config.cameras == "all"
+
+
 def test_constants_that_the_skin_model_lost(model, tmp_path):
     encoder, _ = model
     names = (*Decoder().constants, "a_constant_of_the_past")

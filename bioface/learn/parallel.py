@@ -1,0 +1,79 @@
+"""Several processes training together, and what one of them does of the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from bioface.errors import InputError
+
+
+def is_first() -> bool:
+    """Whether this process writes files and speaks: the only one, or the first of several."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def own_device() -> torch.device:
+    """The GPU of this process, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+def check_devices(devices: int, batch: int) -> None:
+    """Refuse numbers of processes that there is no device or no equal share of a batch for.
+
+    Raises
+    ------
+    InputError
+        Names the argument and what is possible.
+    """
+    if batch % devices:
+        raise InputError(
+            f"--devices {devices}: --batch {batch} cannot be shared equally; choose a multiple"
+        )
+    if torch.cuda.is_available() and devices > torch.cuda.device_count():
+        raise InputError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+
+
+class Shares(IterableDataset):
+    """One process's share of every batch: photos `rank`, `rank + world`, ... of it.
+
+    Every process draws whole batches, so that any number of them sees the same photos.
+    """
+
+    def __init__(self, batches: Iterable[Any], rank: int, world: int) -> None:
+        super().__init__()
+        self.batches = batches
+        self.rank = rank
+        self.world = world
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            yield share(batch, self.rank, self.world)
+
+
+def share(batch: Any, rank: int, world: int) -> Any:
+    """Every `world`-th row from `rank` of all tensors in nested tuples and dataclasses.
+
+    What is neither, None or a name, holds for the whole batch.
+    """
+    if isinstance(batch, Tensor):
+        return batch[rank::world]
+    if isinstance(batch, tuple):
+        return tuple(share(part, rank, world) for part in batch)
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return type(batch)(
+            **{
+                field.name: share(getattr(batch, field.name), rank, world)
+                for field in dataclasses.fields(batch)
+            }
+        )
+    return batch
