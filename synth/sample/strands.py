@@ -54,8 +54,8 @@ STYLES = {
     "side": Style(3000, 5, (3.0, 7.0), (0.1, 0.45), (0.4, 0.9), (0.0, 0.5), "part", 0.13),
     "back": Style(2800, 5, (4.0, 8.0), (0.1, 0.5), (0.0, 0.3), (0.0, 0.3), "back", 0.13),
     "bun": Style(2600, 5, (5.0, 8.0), (0.0, 0.1), (0.0, 0.1), (0.0, 0.1), "back", 0.12),
-    "bob": Style(3000, 8, (9.0, 14.0), (0.1, 0.35), (1.2, 2.2), (0.0, 0.5), "part", 0.17),
-    "long": Style(3000, 10, (18.0, 30.0), (0.1, 0.35), (1.4, 2.4), (0.0, 0.8), "part", 0.19),
+    "bob": Style(3600, 8, (9.0, 14.0), (0.1, 0.35), (1.2, 2.2), (0.0, 0.35), "part", 0.18),
+    "long": Style(3800, 10, (18.0, 30.0), (0.1, 0.35), (1.4, 2.4), (0.0, 0.45), "part", 0.2),
     "curly": Style(3400, 6, (2.0, 6.0), (0.9, 1.6), (0.0, 0.5), (1.2, 2.4), "crown", 0.16),
 }
 """Styles by name, with their ranges."""
@@ -155,7 +155,7 @@ def _scalp(rng: np.random.Generator, field: _Field, hair: Hair, parts: list[Part
         comb = comb + np.where(front[:, None], [0.0, -0.6, 0.9], 0.0)
         swing = 2 * np.pi * turns * share + phase
         bend = curl * np.stack([np.cos(swing), np.sin(1.3 * swing), np.sin(swing)], -1)
-        out = comb + lift * (1 - share) * normals + wave + bend
+        out = comb + lift * (1 - share) * normals + (1 - 0.6 * share) * wave + bend
         out[:, 1] -= (gravity + 1.5 * front) * share**0.5
         # Long hair falls beside the face, not over it.
         facing = (points[:, 2] > anatomy.axis[2] + 3 * unit) & ~front & (points[:, 1] < brow + 2.5)
