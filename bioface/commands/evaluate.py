@@ -11,8 +11,14 @@ from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `bioface evaluate`."""
-    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    """Add the arguments of `bioface evaluate`; alone, it lists what there is."""
+    parser.set_defaults(measure=lambda _: parser.print_help())
+    what = parser.add_subparsers(dest="what", metavar="WHAT")
+    _configure_accuracy(what)
+    _configure_floor(what)
+
+
+def _configure_floor(what: Any) -> None:
     floor = what.add_parser(
         "floor",
         help="the least error with which one pixel can tell its pigments",
@@ -23,9 +29,91 @@ def configure(parser: argparse.ArgumentParser) -> None:
     floor.add_argument("--seed", type=int, default=0)
     floor.add_argument("--json", action="store_true", help="print one JSON object")
     floor.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to FILE")
+    floor.set_defaults(measure=_floor)
+
+
+def _configure_accuracy(what: Any) -> None:
+    accuracy = what.add_parser(
+        "accuracy",
+        help="how well a network reads rendered faces it never saw, beside baselines",
+        description="Accuracy on held-out people, cameras and lights, with baselines.",
+    )
+    accuracy.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PACK",
+        help="files of bioface-synth pack: the main test set, then others (other heads, say)",
+    )  # fmt: skip
+    accuracy.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped ones")
+    accuracy.add_argument(
+        "--compare", nargs="+", default=[], metavar="NAME=FILE", help="other weights to set beside"
+    )
+    accuracy.add_argument(
+        "--cameras", type=Path, metavar="NPZ",
+        help="measured cameras (rawtoaces52.npz), of which those held out are used",
+    )  # fmt: skip
+    accuracy.add_argument(
+        "--identities", type=int, default=400, help="people of a set at most (400)"
+    )
+    accuracy.add_argument("--size", type=int, help="side of the photos; default: as trained")
+    accuracy.add_argument(
+        "--conditions", nargs="+", default=[], metavar="NAME",
+        help="some of the conditions only: clean, full, 'JPEG 70' ...",
+    )  # fmt: skip
+    accuracy.add_argument("--no-baselines", action="store_true", help="the networks alone")
+    accuracy.add_argument("--seed", type=int, default=0, help="of all draws (0)")
+    accuracy.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    accuracy.add_argument(
+        "--out", type=Path, metavar="PAGE.md",
+        help="write a page with tables, and its plots to the folder figures beside it",
+    )  # fmt: skip
+    accuracy.set_defaults(measure=_accuracy)
 
 
 def run(options: argparse.Namespace) -> None:
+    """Measure what was asked for."""
+    options.measure(options)
+
+
+def _accuracy(options: argparse.Namespace) -> None:
+    """Measure networks and baselines; print the main figures, write what was asked for."""
+    from bioface.atomic import write_text
+    from bioface.errors import InputError
+    from bioface.evaluate.accuracy import AccuracyOptions, accuracy, photo_count
+    from bioface.evaluate.report import as_text
+
+    if options.identities < 2:
+        raise InputError(f"--identities {options.identities}: at least 2 are needed")
+    wanted = AccuracyOptions(
+        data=options.data,
+        weights=options.weights,
+        compare=_named(options.compare),
+        cameras=options.cameras,
+        identities=options.identities,
+        size=options.size,
+        wanted=tuple(options.conditions),
+        with_baselines=not options.no_baselines,
+        seed=options.seed,
+    )
+    with _progress(photo_count(wanted), "photo") as advance:
+        results = accuracy(wanted, advance)
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
+    print(as_text(results), end="")
+
+
+def _named(pairs: list[str]) -> dict[str, Path]:
+    """`NAME=FILE` arguments as a mapping."""
+    from bioface.errors import InputError
+
+    found = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file):
+            raise InputError(f"--compare {pair}: give it as NAME=FILE")
+        found[name] = Path(file)
+    return found
+
+
+def _floor(options: argparse.Namespace) -> None:
     """Print the information floor, kept or simulated."""
     from bioface.atomic import write_text
     from bioface.errors import InputError
@@ -37,28 +125,28 @@ def run(options: argparse.Namespace) -> None:
     table = None if options.fresh else load_floor()
     if table is None:
         pixels = options.pixels - options.pixels % lights
-        with _progress(len(PRIORS) * len(CASES) * pixels) as advance:
+        with _progress(len(PRIORS) * len(CASES) * pixels, "pixel") as advance:
             settings = Settings(pixels=pixels)
             table = floor_table(settings=settings, seed=options.seed, advance=advance)
     text = json.dumps(table, indent=1) + "\n"
     if options.out:
         write_text(options.out, text)
-    print(text if options.json else as_text(table), end="")
+    print(text if options.json else floor_text(table), end="")
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[], object]]:
+def _progress(total: int, unit: str) -> Iterator[Callable[..., object]]:
     """A function that moves a progress bar on; without tqdm, or a terminal, it shows nothing."""
     try:
         from tqdm import tqdm
     except ImportError:
-        yield lambda: None
+        yield lambda *_: None
         return
-    with tqdm(total=total, unit="pixel", disable=None) as bar:
+    with tqdm(total=total, unit=unit, disable=None) as bar:
         yield bar.update
 
 
-def as_text(table: dict[str, Any]) -> str:
+def floor_text(table: dict[str, Any]) -> str:
     """The table for people to read."""
     lines = []
     prior = None

@@ -12,9 +12,9 @@ import torch
 
 from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
-from bioface.evaluate.conditions import MAIN, conditions
+from bioface.evaluate.conditions import conditions
 from bioface.evaluate.floor import load_floor
-from bioface.evaluate.measure import FaceRow, Photos, Reader, Rows, measure
+from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
 from bioface.learn.accuracy import NetworkReader, drawn_photos
 from bioface.learn.relight import Relighter
@@ -99,7 +99,9 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         test = _Test(packed, size, measured, device, options)
         figures = {}
         for name, config in settings.items():
-            known = baselines() if options.with_baselines and k == 0 and name in MAIN else []
+            known = (
+                baselines() if options.with_baselines and k == 0 and name in MAIN_CONDITIONS else []
+            )
             figures[name] = test.run(config, networks, known, advance)
         sets.append(
             {

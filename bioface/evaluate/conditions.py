@@ -10,15 +10,12 @@ from typing import Any
 
 from bioface.learn.conditions import RelightConfig
 
-MAIN = ("clean", "full")
-"""The two that everything is measured under."""
-
 NOISE_PERCENT = 3.0
 JPEG_QUALITY = 70
 
 
 def conditions() -> dict[str, RelightConfig]:
-    """Name to settings: the two of `MAIN`, then clean with a single degradation on every photo."""
+    """Name to settings: the two of `MAIN_CONDITIONS`, then clean with a single degradation on every photo."""
     clean, full = RelightConfig.clean(), RelightConfig.full()
     every = full.degrade
     images: dict[str, dict[str, Any]] = {

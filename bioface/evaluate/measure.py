@@ -40,6 +40,9 @@ SCALARS = ("cct_error_mired", "cct_error_kelvin", "camera_error", "mask_error")
 """Errors that a face has one of, absolute; `camera_error` is the root mean square difference of
 sensitivities over `camera_spread`, so that the mean camera scores about 1."""
 
+MAIN_CONDITIONS = ("clean", "full")
+"""The conditions that everything is measured under; see `bioface.evaluate.conditions`."""
+
 MELANIN_THIRDS = ("low", "middle", "high")
 
 

@@ -1,0 +1,376 @@
+"""Results of `bioface.evaluate.accuracy` as text for the terminal and as a page of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bioface.evaluate.measure import MAIN_CONDITIONS
+
+NETWORK = "network"
+"""Name of the method under test."""
+
+PIGMENTS = {"melanin": "melanin", "haemoglobin": "haemoglobin"}
+GROUP_TITLES = {"tone": "skin tone (ITA class)", "third": "third of melanin", "light": "light"}
+
+TARGETS: Sequence[tuple[str, str, str, str, float, bool]] = (
+    ("melanin, u", "clean", "melanin_u", "rmse", 0.080, True),
+    ("melanin within the face, u", "clean", "melanin_u", "within_rmse", 0.040, True),
+    ("haemoglobin, u", "clean", "haemoglobin_u", "rmse", 0.175, True),
+    ("haemoglobin within the face, u", "clean", "haemoglobin_u", "within_rmse", 0.058, True),
+    ("melanin, u", "full", "melanin_u", "rmse", 0.095, True),
+    ("melanin within the face, u", "full", "melanin_u", "within_rmse", 0.046, True),
+    ("haemoglobin, u", "full", "haemoglobin_u", "rmse", 0.205, True),
+    ("haemoglobin within the face, u", "full", "haemoglobin_u", "within_rmse", 0.068, True),
+    ("albedo, linear sRGB", "clean", "albedo", "rmse", 0.035, True),
+    ("log diffuse shading, scale-free", "clean", "log_diffuse", "within_rmse", 0.13, True),
+    ("specular shading, R2", "clean", "specular", "r2", 0.82, False),
+)
+"""What was aimed at: title, condition, quantity, score, bound, and whether less is better."""
+
+_COLUMNS = (
+    ("melanin", "melanin_u", "rmse"),
+    ("R2", "melanin_u", "r2"),
+    ("within", "melanin_u", "within_rmse"),
+    ("R2", "melanin_u", "within_r2"),
+    ("haemogl.", "haemoglobin_u", "rmse"),
+    ("R2", "haemoglobin_u", "r2"),
+    ("within", "haemoglobin_u", "within_rmse"),
+    ("R2", "haemoglobin_u", "within_r2"),
+    ("albedo", "albedo", "rmse"),
+    ("log diffuse", "log_diffuse", "within_rmse"),
+    ("specular R2", "specular", "r2"),
+    ("reconstr.", "reconstruction", "rmse"),
+)
+
+
+def value(figures: Mapping[str, Any], quantity: str, score: str) -> float | None:
+    """One score of one method's figures; None where it has none."""
+    found = figures["quantities"].get(quantity)
+    return None if found is None else found[score][0]
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The main figures, a line a method, for the terminal."""
+    lines = []
+    for entry in results["sets"]:
+        lines.append(
+            f"{entry['name']}: {entry['identities']} people of {entry['samples']} samples, "
+            f"{entry['heads']} heads, cameras: {results['cameras']}"
+        )
+        for condition, methods in entry["conditions"].items():
+            titles = "".join(f"{title:>12}" for title, *_ in _COLUMNS)
+            lines.append(f"{condition:40}{titles}")
+            for method, figures in methods.items():
+                cells = (number(value(figures, q, s)) for _, q, s in _COLUMNS)
+                lines.append(f"  {method:38}" + "".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines) + "\n"
+
+
+def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]) -> str:
+    """The page docs/accuracy.md.
+
+    Parameters
+    ----------
+    results
+        Of `bioface.evaluate.accuracy.accuracy`.
+    command
+        What made them, to be repeated.
+    figures
+        Name of a plot (see `bioface.evaluate.figures`) to its path from the page.
+    """
+    main = results["sets"][0]
+    parts = [_head(results, main, command)]
+    parts += [
+        _methods(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
+    ]
+    if "methods" in figures:
+        parts.append(f"![Error of every method]({figures['methods']})")
+    parts += [
+        _detail(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
+    ]
+    parts += [_targets(main), _degradations(main), _groups(main, results, figures), _scene(main)]
+    parts += [_other(entry) for entry in results["sets"][1:]]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def number(figure: float | None, digits: int = 3) -> str:
+    """A figure for a table; a dash for none."""
+    return "-" if figure is None else f"{figure:.{digits}f}"
+
+
+def with_interval(figures: Sequence[float | None], digits: int = 3) -> str:
+    """`value (low-high)`."""
+    middle, low, high = (number(figure, digits) for figure in figures)
+    return middle if middle == "-" else f"{middle} ({low} to {high})"
+
+
+def _has(entry: Mapping[str, Any], condition: str) -> bool:
+    return condition in entry["conditions"]
+
+
+def _head(results: Mapping[str, Any], main: Mapping[str, Any], command: str) -> str:
+    network = results["network"]
+    return f"""# Accuracy
+
+<!-- Written by `bioface evaluate accuracy`; do not edit. -->
+
+How well the shipped network reads skin, on rendered faces whose truth is known, and how it behaves
+on photos. Written by
+
+```
+{command}
+```
+
+- Network: {network["parameters"] / 1e6:.2f} million parameters, weights sha256
+  `{network["sha256"][:16]}`.
+- Test: {main["identities"]} people ({main["heads"]} heads) that training never saw, each in one
+  photo a condition, {results["size"]} pixels a side; cameras: {results["cameras"]}; lights: A,
+  daylight, and the fluorescent and LED spectra held out. Splits sha256
+  `{results["splits_sha256"][:16]}` (`bioface/data/splits.json`).
+- Unit u is the cube root of the volume fraction scaled to 0-1 (melanin 0.03-0.45, haemoglobin
+  0.002-0.06). Scores pool all pixels of sure skin (mask over 0.95, lips left out). *Within the
+  face* subtracts each face's mean from both sides; *face mean* compares these means. In brackets:
+  95 % intervals, by bootstrap over people. R2 depends on how far the truth spreads: *prior sd*,
+  which is what always predicting the mean would score.
+- *Clean*: one light, white balance to 2 %, 0.5 % noise, 8 bits. *Full*: tone curves, saturation,
+  a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
+- Nothing is told about light, camera or shading."""
+
+
+def _methods(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
+    rows = []
+    for method, figures in entry["conditions"][condition].items():
+        cells = [
+            _pair(figures, "melanin_u", "rmse", "r2"),
+            _pair(figures, "melanin_u", "within_rmse", "within_r2"),
+            _pair(figures, "haemoglobin_u", "rmse", "r2"),
+            _pair(figures, "haemoglobin_u", "within_rmse", "within_r2"),
+            *(
+                number(value(figures, quantity, score))
+                for quantity, score in (
+                    ("albedo", "rmse"),
+                    ("log_diffuse", "within_rmse"),
+                    ("specular", "r2"),
+                    ("reconstruction", "rmse"),
+                )
+            ),
+        ]
+        name = f"**{method}**" if method == NETWORK else method
+        rows.append([f"{name} ({figures['photos']})", *cells])
+    for name, floor in _floors(results):
+        cells = [number(floor["melanin_u"]), "", number(floor["haemoglobin_u"])]
+        rows.append([f"*floor of one pixel: {name}*", *cells, "", "", "", "", ""])
+    header = (
+        *("method (photos)", "melanin", "within", "haemoglobin", "within"),
+        *("albedo", "log diffuse", "specular R2", "reconstruction"),
+    )
+    return f"""## Methods, {condition}
+
+RMSE in u / R2 of the pigments, RMSE of albedo and reconstruction (linear sRGB), scale-free RMSE of
+log diffuse shading, R2 of specular shading; shadings on unclipped pixels.
+
+{table(header, rows)}"""
+
+
+def _pair(figures: Mapping[str, Any], quantity: str, rmse: str, r2: str) -> str:
+    return f"{number(value(figures, quantity, rmse))} / {number(value(figures, quantity, r2), 2)}"
+
+
+def _floors(results: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:
+    """Rows of the information floor that belong beside these tests."""
+    titles = {
+        "nothing, with specular": "nothing known",
+        "white balance": "white balance known, no gloss",
+        "light, camera": "light and camera known, no gloss",
+    }
+    rows = {row["case"]: row for row in results["floor"] or () if row["prior"] == "uniform"}
+    return [(title, rows[case]) for case, title in titles.items() if case in rows]
+
+
+def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
+    figures = entry["conditions"][condition].get(NETWORK)
+    if figures is None:
+        return ""
+    rows = []
+    floors = dict(_floors(results))
+    floor = floors.get("nothing known", {})
+    for pigment in ("melanin", "haemoglobin"):
+        for unit, quantity, digits in (
+            ("u", f"{pigment}_u", 3),
+            ("fraction", pigment, 3 if pigment == "melanin" else 4),
+        ):
+            scores = figures["quantities"][quantity]
+            for kind, prefix in (("absolute", ""), ("within", "within_"), ("face mean", "face_")):
+                below = floor.get(quantity) if kind == "absolute" else None
+                rows.append(
+                    [
+                        f"{pigment}, {unit}, {kind}",
+                        with_interval(scores[f"{prefix}rmse"], digits),
+                        with_interval(scores[f"{prefix}r2"], 2),
+                        number(scores[f"{prefix}correlation"][0], 2),
+                        number(scores[f"{prefix}prior"][0], digits),
+                        number(below, digits),
+                    ]
+                )
+    for title, quantity, score, relative in (
+        ("albedo", "albedo", "rmse", "r2"),
+        ("log diffuse, scale-free", "log_diffuse", "within_rmse", "within_r2"),
+        ("specular", "specular", "rmse", "r2"),
+        ("root specular", "sqrt_specular", "rmse", "r2"),
+        ("reconstruction", "reconstruction", "rmse", "r2"),
+    ):
+        scores = figures["quantities"].get(quantity)
+        if scores:
+            prior = scores["within_prior" if score.startswith("within") else "prior"][0]
+            rows.append(
+                [
+                    title,
+                    with_interval(scores[score]),
+                    with_interval(scores[relative], 2),
+                    number(scores["correlation"][0], 2),
+                    number(prior),
+                    "-",
+                ]
+            )
+    header = ("network", "RMSE", "R2", "correlation", "prior sd", "floor of one pixel")
+    scale_free = value(figures, "reconstruction", "scale_free_rmse")
+    note = (
+        ""
+        if scale_free is None
+        else "\n\nReconstruction is held against the image before tone curve, saturation, noise and"
+        f" JPEG; with the factor on each photo that suits it best its RMSE is {scale_free:.3f}."
+    )
+    return f"## The network in detail, {condition}\n\n{table(header, rows)}{note}"
+
+
+def _targets(entry: Mapping[str, Any]) -> str:
+    rows = []
+    for title, condition, quantity, score, bound, less in TARGETS:
+        figures = entry["conditions"].get(condition, {}).get(NETWORK)
+        reached = figures and value(figures, quantity, score)
+        if reached is not None:
+            met = reached <= bound if less else reached >= bound
+            limit = f"{'at most' if less else 'at least'} {bound:.3f}"
+            rows.append([title, condition, limit, number(reached), "met" if met else "**missed**"])
+    if not rows:
+        return ""
+    return "## Aimed at\n\n" + table(("what", "condition", "aim", "reached", ""), rows)
+
+
+def _degradations(entry: Mapping[str, Any]) -> str:
+    clean = entry["conditions"].get("clean", {}).get(NETWORK)
+    single = [name for name in entry["conditions"] if name not in MAIN_CONDITIONS]
+    if clean is None or not single:
+        return ""
+    columns = [
+        (pigment, score)
+        for pigment in ("melanin_u", "haemoglobin_u")
+        for score in ("r2", "within_r2")
+    ]
+    rows = [["*clean*", *(number(value(clean, *column), 2) for column in columns)]]
+    for name in single:
+        figures = entry["conditions"][name][NETWORK]
+        cells = []
+        for column in columns:
+            now, before = value(figures, *column), value(clean, *column)
+            drop = "" if now is None or before is None else f" ({now - before:+.2f})"
+            cells.append(number(now, 2) + drop)
+        rows.append([name, *cells])
+    header = ("R2", "melanin", "melanin within", "haemoglobin", "haemoglobin within")
+    return f"""## One degradation at a time
+
+Clean, with a single thing wrong in every photo: R2 and its change.
+
+{table(header, rows)}"""
+
+
+def _groups(entry: Mapping[str, Any], results: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+    parts = []
+    for grouping, title in GROUP_TITLES.items():
+        for condition in MAIN_CONDITIONS:
+            figures = entry["conditions"].get(condition, {}).get(NETWORK)
+            if figures:
+                parts.append(f"### By {title}, {condition}\n\n{group_table(figures, grouping)}")
+        if grouping == "tone" and "tones" in plots:
+            parts.append(f"![Error by skin tone]({plots['tones']})")
+    if not parts:
+        return ""
+    return "## Groups\n\n" + "\n\n".join(parts)
+
+
+def group_table(figures: Mapping[str, Any], grouping: str) -> str:
+    """Errors of one method by the groups of one grouping, and their ratio to the whole's."""
+    whole = {q: value(figures, q, "rmse") for q in ("melanin_u", "haemoglobin_u")}
+    rows = []
+    for name, group in figures["groups"][grouping].items():
+        cells = []
+        for quantity in ("melanin_u", "haemoglobin_u"):
+            rmse, total = value(group, quantity, "rmse"), whole[quantity]
+            ratio = rmse / total if rmse is not None and total else None
+            cells += [
+                with_interval(group["quantities"][quantity]["rmse"]),
+                number(ratio, 2),
+                number(value(group, quantity, "within_rmse")),
+            ]
+        cells.append(number(value(group, "albedo", "rmse")))
+        rows.append([name, str(group["photos"]), *cells])
+    header = (
+        *("group", "photos", "melanin RMSE, u", "/ all", "within"),
+        *("haemoglobin RMSE, u", "/ all", "within", "albedo"),
+    )
+    return table(header, rows)
+
+
+def _scene(entry: Mapping[str, Any]) -> str:
+    rows = []
+    for condition in MAIN_CONDITIONS:
+        for method, figures in entry["conditions"].get(condition, {}).items():
+            scalars = figures["scalars"]
+            if "cct_error_mired" in scalars:
+                rows.append(
+                    [
+                        f"{method}, {condition}",
+                        f"{scalars['cct_error_mired']['median']:.0f}",
+                        f"{scalars['cct_error_kelvin']['median']:.0f}",
+                        number(scalars.get("camera_error", {}).get("median"), 2),
+                        number(scalars.get("mask_error", {}).get("mean")),
+                    ]
+                )
+    if not rows:
+        return ""
+    header = ("method", "CCT, mired", "CCT, K", "camera", "mask")
+    return f"""## Light, camera and mask
+
+Median absolute error of the correlated colour temperature; median error of the sensitivities over
+the spread of cameras (always saying the mean camera scores about 1); mean absolute error of the
+skin mask.
+
+{table(header, rows)}"""
+
+
+def _other(entry: Mapping[str, Any]) -> str:
+    rows = []
+    for condition, methods in entry["conditions"].items():
+        for method, figures in methods.items():
+            rows.append(
+                [
+                    f"{method}, {condition}",
+                    _pair(figures, "melanin_u", "rmse", "r2"),
+                    _pair(figures, "melanin_u", "within_rmse", "within_r2"),
+                    _pair(figures, "haemoglobin_u", "rmse", "r2"),
+                    _pair(figures, "haemoglobin_u", "within_rmse", "within_r2"),
+                    number(value(figures, "albedo", "rmse")),
+                ]
+            )
+    header = ("", "melanin", "within", "haemoglobin", "within", "albedo")
+    return (
+        f"## Another set: {entry['name']} ({entry['heads']} heads, {entry['identities']} people)"
+        f"\n\n{table(header, rows)}"
+    )
