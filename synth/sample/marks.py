@@ -56,9 +56,9 @@ def melasma(rng: np.random.Generator, layout: Layout) -> np.ndarray:
 
 
 def birthmark(rng: np.random.Generator, layout: Layout) -> np.ndarray:
-    """One patch (N,) in 0-1 of 0.8-2.5 cm radius with a ragged, sharp edge."""
+    """One patch (N,) in 0-1 of 0.6-2 cm radius with a ragged, sharp edge."""
     centre = scatter(rng, layout.points, layout.face.astype(float), 1)
-    radius = rng.uniform(0.8, 2.5)
+    radius = rng.uniform(0.6, 2.0)
     ragged = 0.35 * radius * layered_noise(rng, layout.points, (1.0, 0.4))
     distance = np.linalg.norm(layout.points - centre, axis=1)
     return smoothstep(distance + ragged, radius + 0.12, radius - 0.12)

@@ -111,7 +111,7 @@ def _marks(
     melasma = float(rng.uniform(0.0, 0.12))
     stubble = strength(config.stubble_share, 0.03, 0.1)
     tan = strength(config.tan_share, 0.03, 0.1)
-    birthmark = strength(config.birthmark_share, 0.08, 0.3)
+    birthmark = strength(config.birthmark_share, 0.08, 0.22)
     stain = bool(rng.random() < 0.5)
     veins = strength(config.vein_share, 0.02, 0.12) * fair
     spiders = strength(config.vein_share, 0.03, 0.15)
