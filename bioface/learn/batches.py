@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from bioface.errors import InputError
 from bioface.learn.relight import Relighter, Targets
@@ -18,7 +20,9 @@ __all__ = ["RelitBatches", "split", "split_samples"]
 class RelitBatches(IterableDataset):
     """Endless batches of (photo, targets); batch k depends only on (seed, k).
 
-    Resuming at step `start` therefore continues exactly where a run was interrupted.
+    Resuming at step `start` therefore continues exactly where a run was interrupted. In a
+    `DataLoader` the workers share the steps, and the batches come in the same order and with the
+    same bits whatever their number (`batch_size=None`; on a GPU without workers).
     """
 
     def __init__(
@@ -34,12 +38,26 @@ class RelitBatches(IterableDataset):
         self.start = start
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
-        step = self.start
+        worker = get_worker_info()
+        step, stride = self.start, 1
+        if worker is not None:
+            step, stride = self.start + worker.id, worker.num_workers
         while True:
             yield self.at(step)
-            step += 1
+            step += stride
 
     def at(self, step: int) -> tuple[Tensor, Targets]:
-        """Batch number `step`."""
+        """Batch number `step`, made on one thread: sums differ in the last bit between threads."""
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, step]))
-        return self.relighter.draw(rng.choice(self.indices, self.batch), rng)
+        with _one_thread():
+            return self.relighter.draw(rng.choice(self.indices, self.batch), rng)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

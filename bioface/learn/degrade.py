@@ -85,11 +85,10 @@ def degrade(
 
     backdrop = _background(rng, count, (height, width), generator, device)
     image = linear + (1 - coverage[:, None]) * backdrop
-    sigma = np.where(
-        rng.random(count) < config.blur_share, rng.uniform(*config.blur_pixels, count), 0.0
-    )
-    if sigma.any():
-        image = _blur(image, tensor(sigma))
+    blurred = np.flatnonzero(rng.random(count) < config.blur_share)
+    sigma = rng.uniform(*config.blur_pixels, count)
+    if len(blurred):
+        image[blurred] = _blur(image[blurred], tensor(sigma[blurred]))
     low, high = config.noise_percent
     percent = tensor(low + (high - low) * rng.random(count) ** 2)
     noise = torch.randn(image.shape, generator=generator, device=device)
@@ -144,10 +143,10 @@ def _background(
 
 
 def _blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Separable 5-tap Gaussian of each image's own sigma (B,), 0 leaves it as it is."""
+    """Separable 5-tap Gaussian of each image's own sigma (B,)."""
     count, _, height, width = image.shape
     taps = torch.arange(-2, 3, device=image.device, dtype=image.dtype)
-    kernel = (-0.5 * (taps / sigma.clamp_min(1e-2)[:, None]).square()).exp()
+    kernel = (-0.5 * (taps / sigma[:, None]).square()).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
     planes = image.reshape(1, 3 * count, height, width)
     planes = functional.pad(planes, (2, 2, 2, 2), mode="replicate")

@@ -49,11 +49,22 @@ class Planes:
         self.packed = packed
         self.size = size
         self._channels = packed.index(CHANNELS)
-        self._kept: np.ndarray | None = None
-        self._filled: np.ndarray | None = None
+        self._share()
+
+    def _share(self) -> None:
+        """Room for the averaged samples, empty, and which of them are there."""
+        self._smaller = self.packed.images.shape[-1] > self.size
+        count = len(self.packed) if self._smaller else 0
+        shape = (count, len(CHANNELS), self.size, self.size)
+        self._kept = _shared(2 * int(np.prod(shape))).view(np.float16).reshape(shape)
+        self._filled = _shared(count)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None, "_filled": None}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_filled")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._share()
 
     def read(self, indices: np.ndarray) -> Tensor:
         """Float16 planes, each weighted by what it belongs to.
@@ -61,13 +72,8 @@ class Planes:
         Shading by coverage, pigments (in u) and lips by the share of skin, reflectance by the share
         of what is neither skin nor background.
         """
-        if self.packed.images.shape[-1] <= self.size:
+        if not self._smaller:
             return torch.stack([self._weighted(i) for i in indices])
-        if self._kept is None or self._filled is None:
-            shape = (len(self.packed), len(CHANNELS), self.size, self.size)
-            kept = mmap.mmap(-1, 2 * int(np.prod(shape)))
-            self._kept = np.frombuffer(kept, np.float16).reshape(shape)
-            self._filled = np.frombuffer(mmap.mmap(-1, len(self.packed)), np.uint8)
         for i in np.unique(indices):
             if not self._filled[i]:
                 self._kept[i] = self._weighted(i).numpy()
@@ -88,6 +94,11 @@ class Planes:
             size = (self.size, self.size)
             planes = functional.interpolate(planes[None], size, mode="area")[0]
         return planes.half()
+
+
+def _shared(count: int) -> np.ndarray:
+    """Zeros (count,) uint8 that forked processes share; they take memory once written to."""
+    return np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)[:count]
 
 
 def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:

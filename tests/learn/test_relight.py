@@ -40,6 +40,17 @@ def test_batches_depend_on_seed_and_step_alone(packed):
     assert torch.equal(truth.b, batch(packed, step=3)[1].b)
 
 
+def test_workers_of_a_loader_do_not_change_the_batches(packed):
+    """Nor does what processes forked from this one already hold."""
+    batches = RelitBatches(Relighter(packed, 24), np.arange(len(packed)), 6, 0, start=2)
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=2)
+    for step, (photo, truth) in zip(range(2, 7), loader, strict=False):
+        alone, expected = batches.at(step)
+        assert torch.equal(photo, alone)
+        assert torch.equal(truth.linear, expected.linear)
+        assert truth.method == expected.method
+
+
 @pytest.mark.parametrize("size", [32, 48, 64])
 def test_photos_are_bytes_and_targets_physical(packed, size):
     photo, truth = batch(packed, size=size)
