@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
     from synth.project import fit_head, project_maps, read_estimate
 
     estimate = read_estimate(options.estimate)
+    if estimate.landmarks is None:
+        raise InputError(f"{options.estimate}: holds no landmarks, so no head can be fitted to it")
     provider = load_provider(options.heads)
     head = provider.mean()
     bpy = import_bpy()

@@ -1,13 +1,16 @@
-"""An artist's mesh as the arrays that projection works on, seen through the scene's camera."""
+"""An artist's character: photo maps onto its UVs, through cameras or landmarks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.spectral.skin import SkinModel
 from synth.blender.images import tiled_image
 from synth.blender.skin_material import (
     attach_maps,
@@ -16,48 +19,82 @@ from synth.blender.skin_material import (
     skin_material,
     skin_node,
 )
-from synth.project import MAPS, Fit, fit_head, project_maps, read_estimate
+from synth.project import MAPS, Estimate, Fit, Shot, fit_head, project_photos, read_estimate
 from synth.scene import REGIONS, HeadMesh
 
 LANDMARKS = "bioface_landmarks"
 """Mesh property: the vertices of the 68 landmarks; heads of `bioface-synth apply` carry it."""
 
+MAP = "bioface_map"
+"""Image property: which map an image of this project is, so that it may be replaced."""
 
-def project_estimate(bpy: Any, mesh_object: Any, path: str | Path, size: int) -> float:
-    """Bring an estimate's maps onto an object's active UV map and attach them to its skin material.
+
+@dataclass(frozen=True)
+class PhotoOfCharacter:
+    """One photo to project.
+
+    Attributes
+    ----------
+    path
+        EXR of `bioface estimate` or of `synth.blender.ground_truth`, beside its JSON.
+    camera
+        Camera object that stands as the photo was taken. None: a mesh that carries landmarks is
+        fitted to those of the photo, any other is taken as the scene's camera shows it.
+    weight
+        How much it counts where several photos see the same skin, >= 0.
+    """
+
+    path: str | Path
+    camera: Any = None
+    weight: float = 1.0
+
+
+def project_estimates(
+    bpy: Any,
+    mesh_object: Any,
+    photos: Sequence[PhotoOfCharacter],
+    size: int,
+    *,
+    level: bool = True,
+) -> float:
+    """Bring the maps of photos onto an object's active UV map and into its skin material.
 
     Skin is what has a "BioFace Skin" material; where nothing has, the active material slot gets
-    one. A mesh that carries landmarks is fitted to the face of the photo, any other is taken as
-    the scene's camera shows it. Running it again replaces the images.
+    one (`add_skin_material`). Nothing else of the object changes, and running it again replaces
+    the images.
 
     Parameters
     ----------
-    path
-        EXR of `bioface estimate`, beside its JSON.
+    photos
+        At least one; the first sets the level of the pigments and the skin model.
     size
         Texels along each side of a UV tile.
+    level
+        See `synth.project.project_photos`.
 
     Returns
     -------
-    The share of the skin's texels that the photo shows.
+    The share of the skin's texels that the photos show.
 
     Raises
     ------
     InputError
-        The estimate, the mesh or the camera cannot be used.
+        An estimate, the mesh or a camera cannot be used.
     """
-    estimate = read_estimate(path)
+    if not photos:
+        raise InputError("no photo to project; add one to the list")
+    estimates = [read_estimate(photo.path) for photo in photos]
     slots = {
         index
         for index, slot in enumerate(mesh_object.material_slots)
         if skin_node(slot.material) is not None
     }
     head = head_from_object(bpy, mesh_object, slots or {mesh_object.active_material_index})
-    if len(head.landmarks):
-        fit = fit_head(head, estimate.landmarks, estimate.shape)
-    else:
-        fit = fit_from_camera(bpy, mesh_object, head, estimate.shape)
-    tiles = project_maps(head, fit, estimate.maps, size)
+    shots = [
+        Shot(_fit(bpy, mesh_object, head, photo, estimate), estimate.maps, photo.weight)
+        for photo, estimate in zip(photos, estimates, strict=True)
+    ]
+    tiles = project_photos(head, shots, size, level=level)
     images = {
         name: tiled_image(
             bpy,
@@ -67,14 +104,57 @@ def project_estimate(bpy: Any, mesh_object: Any, path: str | Path, size: int) ->
         for name in MAPS
     }
     if not slots:
-        mesh_object.active_material = skin_material(bpy, "Skin")
+        add_skin_material(bpy, mesh_object)
         slots = {mesh_object.active_material_index}
-    for index in slots:
-        material = mesh_object.material_slots[index].material
-        set_group(skin_node(material), skin_group(bpy, estimate.skin))
-        attach_maps(material, images)
+    attach_to_slots(bpy, mesh_object, slots, images, estimates[0].skin)
     covered = sum(float(tile.covered.sum()) for tile in tiles.values())
     return sum(float(tile.seen.sum()) for tile in tiles.values()) / covered
+
+
+def add_skin_material(bpy: Any, mesh_object: Any) -> Any:
+    """Give an object's active slot a new "BioFace Skin" material, which it returns.
+
+    A material that stood there stays in the file. The mesh stores its rest position for the
+    shader, so that freckles stick to skin that deforms.
+    """
+    former = mesh_object.active_material
+    if former is not None and former.library is None:
+        former.use_fake_user = True
+    mesh_object.active_material = skin_material(bpy, "Skin")
+    mesh_object.add_rest_position_attribute = True
+    return mesh_object.active_material
+
+
+def attach_to_slots(
+    bpy: Any, mesh_object: Any, slots: Iterable[int], images: Mapping[str, Any], skin: SkinModel
+) -> None:
+    """Connect `melanin` and `haemoglobin` images to the skin materials in `slots`.
+
+    The materials' groups become those of `skin`; images that an earlier call connected and that
+    nothing uses any more are removed.
+    """
+    former: set[Any] = set()
+    for index in slots:
+        material = mesh_object.material_slots[index].material
+        node = skin_node(material)
+        set_group(node, skin_group(bpy, skin))
+        sources = (node.inputs[name.capitalize()].links for name in images)
+        former |= {getattr(links[0].from_node, "image", None) for links in sources if links}
+        attach_maps(material, images)
+    for image in former - {None, *images.values()}:
+        if image.get(MAP) and not image.users:
+            bpy.data.images.remove(image)
+    for name, image in images.items():
+        image[MAP] = name
+        image.name = f"{mesh_object.name} {name}"
+
+
+def _fit(
+    bpy: Any, mesh_object: Any, head: HeadMesh, photo: PhotoOfCharacter, estimate: Estimate
+) -> Fit:
+    if photo.camera is None and len(head.landmarks) and estimate.landmarks is not None:
+        return fit_head(head, estimate.landmarks, estimate.shape)
+    return fit_from_camera(bpy, mesh_object, head, estimate.shape, photo.camera)
 
 
 def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMesh:
@@ -128,8 +208,10 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
     )
 
 
-def fit_from_camera(bpy: Any, mesh_object: Any, head: HeadMesh, shape: tuple[int, int]) -> Fit:
-    """The head as the scene's camera sees it: the artist has aligned the camera with the photo.
+def fit_from_camera(
+    bpy: Any, mesh_object: Any, head: HeadMesh, shape: tuple[int, int], camera_object: Any = None
+) -> Fit:
+    """The head as a camera sees it, which the artist has aligned with the photo.
 
     Parameters
     ----------
@@ -137,17 +219,19 @@ def fit_from_camera(bpy: Any, mesh_object: Any, head: HeadMesh, shape: tuple[int
         `head_from_object` of the same object.
     shape
         (H, W) of the photo, which fills the camera's frame.
+    camera_object
+        None: the scene's camera.
 
     Raises
     ------
     InputError
         The scene has no camera, or the object lies behind it.
     """
-    scene = bpy.context.scene
-    if scene.camera is None:
+    camera_object = camera_object or bpy.context.scene.camera
+    if camera_object is None:
         raise InputError("the scene has no camera; add one and align it with the photo")
     depsgraph = bpy.context.evaluated_depsgraph_get()
-    camera = scene.camera.evaluated_get(depsgraph)
+    camera = camera_object.evaluated_get(depsgraph)
     height, width = shape
     lens = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
     to_camera = np.array(camera.matrix_world.normalized().inverted() @ mesh_object.matrix_world)

@@ -137,6 +137,18 @@ def skin_node(material: Any) -> Any:
     return None
 
 
+def group_model(group: Any) -> SkinModel:
+    """The skin model that a "BioFace Skin" group was made with.
+
+    Raises
+    ------
+    InputError
+        This version does not know it.
+    """
+    constants = json.loads(group[_CONSTANTS_KEY])
+    return SkinModel.load(group[_MODEL_KEY]).with_constants(**constants)
+
+
 def set_group(node: Any, group: Any) -> None:
     """Put another "BioFace Skin" group into a node, keeping values and links of sockets by name."""
     if node.node_tree == group:
@@ -185,8 +197,7 @@ def upgrade_groups(bpy: Any) -> int:
     for old in outdated_groups(bpy):
         if old.library is not None:
             continue
-        constants = json.loads(old[_CONSTANTS_KEY])
-        fresh = skin_group(bpy, SkinModel.load(old[_MODEL_KEY]).with_constants(**constants))
+        fresh = skin_group(bpy, group_model(old))
         for tree in _node_trees(bpy):
             for node in tree.nodes:
                 if node.type == "GROUP" and node.node_tree == old:

@@ -1,12 +1,13 @@
 """From a photo's pixels to a head's texture: skin maps onto UVs, with numpy alone.
 
 `fit_head` places a head in the photo; `project_maps` reads the maps through that camera for every
-texel of the skin, weighs what was seen well, and fills in the rest.
+texel of the skin, weighs what was seen well, and fills in the rest. `project_photos` does it for
+several photos of one head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,43 @@ from synth.project.raster import rasterise, skin_faces, triangulate
 from synth.sample.face import vertex_normals
 from synth.scene import HeadMesh
 
-__all__ = ["MAPS", "Estimate", "Fit", "Tile", "fit_head", "project_maps", "read_estimate"]
+__all__ = [
+    "MAPS",
+    "Estimate",
+    "Fit",
+    "Shot",
+    "Tile",
+    "fit_head",
+    "project_maps",
+    "project_photos",
+    "read_estimate",
+]
 
 _MARGIN = 8
 """Texels by which skin is grown around UV islands."""
+_SHARPNESS = 3.0
+"""Power of the weights where photos overlap: the one that sees best decides, without an edge."""
+_OVERLAP, _LEAST_OVERLAP = 0.5, 64
+"""Weight from which a texel is seen well enough to compare two photos, and how many it takes."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photo of a head.
+
+    Attributes
+    ----------
+    fit
+        Where the head stands in it.
+    maps
+        `melanin`, `haemoglobin` and `mask`, (H, W) on the photo's grid.
+    weight
+        How much it counts where others see the same skin, >= 0.
+    """
+
+    fit: Fit
+    maps: Mapping[str, np.ndarray]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +101,30 @@ def project_maps(
     InputError
         The head has no skin faces, or none of its skin falls on the mask.
     """
+    return project_photos(head, [Shot(fit, maps)], size)
+
+
+def project_photos(
+    head: HeadMesh, shots: Sequence[Shot], size: int = 1024, *, level: bool = True
+) -> dict[int, Tile]:
+    """`project_maps` of several photos: each texel takes what sees it best, softly blended.
+
+    Parameters
+    ----------
+    shots
+        At least one.
+    level
+        Scale the pigments of each further photo so that they agree with the ones before it on the
+        skin that both see: estimates of one person differ by a factor from photo to photo. The
+        first photo sets the level.
+
+    Raises
+    ------
+    InputError
+        No photo, or one whose maps are incomplete; and as `project_maps`.
+    """
+    if not shots or not any(shot.weight > 0 for shot in shots):
+        raise InputError("no photo to project; add one with a weight above 0")
     skin = skin_faces(head)
     corners, owner = triangulate(head.faces[skin])
     if not len(owner):
@@ -74,10 +132,17 @@ def project_maps(
     triangles = np.take_along_axis(head.faces[skin][owner], corners, 1)
     texels = np.take_along_axis(head.uv[skin][owner], corners[..., None], 1).astype(np.float64)
     texels *= size
-    reader = PhotoReader(head, triangles, fit, maps, _reduction(fit.points[triangles], texels))
+    readers = [
+        PhotoReader(
+            head, triangles, shot.fit, shot.maps, _reduction(shot.fit.points[triangles], texels)
+        )
+        for shot in shots
+    ]
     vertices = np.asarray(head.vertices, np.float64)
     surface = np.concatenate(
-        [fit.points, fit.depth[:, None], vertex_normals(vertices, head.faces), vertices], 1
+        [vertex_normals(vertices, head.faces), vertices]
+        + [np.column_stack([shot.fit.points, shot.fit.depth]) for shot in shots],
+        axis=1,
     )
     place = np.floor(texels.mean(1) / size).astype(int)
     sheets = {}
@@ -86,8 +151,11 @@ def project_maps(
         across = texels[there] - [column * size, row * size]
         across[..., 1] = size - across[..., 1]
         sheets[1001 + int(column) + 10 * int(row)] = _Sheet(
-            reader, surface, triangles[there], across, size
+            readers, surface, triangles[there], across, size
         )
+    gains = _levels(list(sheets.values())) if level else np.ones((len(shots), len(MAPS)))
+    for sheet in sheets.values():
+        sheet.blend(gains, [shot.weight for shot in shots])
     known, seen = _vertex_means(list(sheets.values()), len(vertices))
     if not seen.any():
         raise InputError("the estimate's skin mask misses the head; are these its landmarks?")
@@ -96,11 +164,11 @@ def project_maps(
 
 
 class _Sheet:
-    """The texels of one tile: where on the mesh they lie and what the photo shows there."""
+    """The texels of one tile: where on the mesh they lie and what the photos show there."""
 
     def __init__(
         self,
-        reader: PhotoReader,
+        readers: Sequence[PhotoReader],
         surface: np.ndarray,
         triangles: np.ndarray,
         texels: np.ndarray,
@@ -111,7 +179,21 @@ class _Sheet:
         self.corners = triangles[index[self.covered]]
         self.weights = weights[self.covered].astype(np.float64)
         at = self.interpolate(surface)
-        self.values, self.seen = reader.read(at[:, :2], at[:, 2], at[:, 3:6], at[:, 6:9])
+        read = [
+            reader.read(place[:, :2], place[:, 2], at[:, :3], at[:, 3:6])
+            for reader, place in zip(readers, np.split(at[:, 6:], len(readers), 1), strict=True)
+        ]
+        self.shown = np.stack([values for values, _ in read])
+        self.shown_weight = np.stack([weight for _, weight in read])
+        self.values, self.seen = self.shown[0], self.shown_weight[0]
+
+    def blend(self, gains: np.ndarray, weights: Sequence[float]) -> None:
+        """Set `values` (N, 2) and `seen` (N,) from all photos, their pigments times `gains`."""
+        share = np.asarray(weights)[:, None] * self.shown_weight**_SHARPNESS
+        total = np.maximum(share.sum(0), 1e-12)
+        self.values = (share[..., None] * self.shown * gains[:, None]).sum(0) / total[:, None]
+        counted = np.where(np.asarray(weights)[:, None] > 0, self.shown_weight, 0)
+        self.seen = counted.max(0)
 
     def interpolate(self, at_vertices: np.ndarray) -> np.ndarray:
         """(V, C) to the covered texels (N, C)."""
@@ -130,6 +212,24 @@ class _Sheet:
         weight[covered] = self.seen
         maps = {name: image[..., i].astype(np.float32) for i, name in enumerate(MAPS)}
         return Tile(maps, weight, covered)
+
+
+def _levels(sheets: list[_Sheet]) -> np.ndarray:
+    """(P, 2) factors that bring each photo's pigments to the level of the ones before it."""
+    weight = np.concatenate([sheet.shown_weight for sheet in sheets], 1)
+    shown = np.concatenate([sheet.shown for sheet in sheets], 1)
+    gains = np.ones((len(shown), len(MAPS)))
+    for later in range(1, len(shown)):
+        ratios = [
+            np.log(np.maximum(shown[before] * gains[before], 1e-6))[both]
+            - np.log(np.maximum(shown[later], 1e-6))[both]
+            for before in range(later)
+            for both in [(weight[[before, later]] > _OVERLAP).all(0)]
+        ]
+        together = np.concatenate(ratios)
+        if len(together) >= _LEAST_OVERLAP:
+            gains[later] = np.exp(np.median(together, 0))
+    return gains
 
 
 def _vertex_means(sheets: list[_Sheet], count: int) -> tuple[np.ndarray, np.ndarray]:

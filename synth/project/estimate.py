@@ -1,4 +1,7 @@
-"""An estimate as `bioface estimate` writes it: maps in an EXR, landmarks in the JSON beside it."""
+"""An estimate as `bioface estimate` writes it: maps in an EXR, landmarks in the JSON beside it.
+
+Ground truth of a scene (`synth.blender.ground_truth`) reads the same, without landmarks.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,14 @@ class Estimate:
         Channel name to (H, W) float32: at least `melanin`, `haemoglobin` (volume fractions) and
         `mask` (0-1 skin).
     landmarks
-        (68, 2) x, y pixels of the photo's largest face, iBUG order.
+        (68, 2) x, y pixels of the photo's largest face, iBUG order; None where they are not known
+        and only a camera tells where the face is.
     skin
         The skin model the maps belong to, with the constants it was used with.
     """
 
     maps: dict[str, np.ndarray]
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
     skin: SkinModel
 
     @property
@@ -56,12 +60,14 @@ def read_estimate(path: str | Path) -> Estimate:
     return Estimate(maps, *_numbers(source.with_suffix(".json")))
 
 
-def _numbers(record: Path) -> tuple[np.ndarray, SkinModel]:
+def _numbers(record: Path) -> tuple[np.ndarray | None, SkinModel]:
     """Landmarks and skin model of an estimate's JSON."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        landmarks = np.array(content["faces"][0]["landmarks"], np.float64)
-        if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all():
+        given = content["faces"][0]["landmarks"]
+        landmarks = None if given is None else np.array(given, np.float64)
+        shape = (68, 2) if landmarks is None else landmarks.shape
+        if shape != (68, 2) or (landmarks is not None and not np.isfinite(landmarks).all()):
             raise ValueError("landmarks")
         skin = SkinModel.load(content["skin_model"])
         constants = {name: float(value) for name, value in content["skin_constants"].items()}

@@ -98,11 +98,11 @@ def test_the_saved_head_takes_another_photo(estimate, tmp_path):
     assert apply(estimate, tmp_path / "out") == 0
     import bpy
 
-    from synth.blender.character import project_estimate
+    from synth.blender.character import PhotoOfCharacter, project_estimates
 
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "head.blend"))
     head = bpy.data.objects["head"]
-    assert 0.05 < project_estimate(bpy, head, estimate, 64) < 0.9
+    assert 0.05 < project_estimates(bpy, head, [PhotoOfCharacter(estimate)], 64) < 0.9
     bpy.ops.wm.read_factory_settings(use_empty=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 from bioface.errors import InputError
 from bioface.exr import write_exr
 from bioface.spectral.skin import SkinModel
-from synth.project import fit_head, project_maps, read_estimate
+from synth.project import Shot, fit_head, project_maps, project_photos, read_estimate
 from synth.project.raster import rasterise, triangulate
 from synth.scene import REGIONS, HeadMesh
 
@@ -193,6 +193,38 @@ def test_known_maps_come_back_where_seen(yaw):
     assert tile.maps["melanin"].dtype == np.float32
 
 
+def test_photos_from_both_sides_are_levelled_and_blended():
+    head = egg()
+    shots = []
+    for yaw, factor in ((40, 1.0), (-40, 1.4)):
+        points, depth = look(head, yaw)
+        maps = photograph(head, points, depth)
+        maps["melanin"] *= np.float32(factor)
+        shots.append(Shot(fit_head(head, points[head.landmarks], SHAPE), maps))
+    both = project_photos(head, shots, size=128)
+    single = project_maps(head, shots[0].fit, shots[0].maps, size=128)
+    truth = texture_truth(head, 128)
+    shares = []
+    for number, tile in both.items():
+        values, covered = truth[number]
+        seen = covered & (tile.seen > 0.9)
+        shares.append([tile.seen[covered].sum(), single[number].seen[covered].sum()])
+        for i, name in enumerate(("melanin", "haemoglobin")):
+            error = np.abs(tile.maps[name][seen] / values[seen][:, i] - 1)
+            assert np.percentile(error, 99) < 0.03
+    blended, alone = np.sum(shares, 0)
+    assert blended > 1.3 * alone
+
+    unlevelled = project_photos(head, shots, size=64, level=False)
+    assert unlevelled[1002].maps["melanin"].max() > 1.2 * both[1002].maps["melanin"].max()
+    ignored = project_photos(head, [shots[0], replace(shots[1], weight=0)], size=128)
+    for number, tile in ignored.items():
+        np.testing.assert_allclose(tile.maps["melanin"], single[number].maps["melanin"], rtol=1e-5)
+    for none in ([], [replace(shots[0], weight=0)]):
+        with pytest.raises(InputError, match="no photo"):
+            project_photos(head, none, 32)
+
+
 def test_the_unseen_side_mirrors_the_seen_one():
     head = egg()
     points, depth = look(head, 50)
@@ -275,6 +307,9 @@ def test_estimates_are_read_with_their_landmarks_and_skin_model(tmp_path):
     assert estimate.shape == (4, 6)
     assert estimate.landmarks.shape == (68, 2)
     assert estimate.skin.name == SkinModel.load().name
+    apart = tmp_path / "camera_only"
+    apart.mkdir()
+    assert read_estimate(written(apart, maps, faces=[{"landmarks": None}])).landmarks is None
     with pytest.raises(InputError, match="no channel mask"):
         read_estimate(written(tmp_path, {"melanin": plane, "haemoglobin": plane}))
     with pytest.raises(InputError, match="estimate the photo again"):
