@@ -137,6 +137,12 @@ def skin_node(material: Any) -> Any:
     return None
 
 
+def object_skin_node(mesh_object: Any) -> Any:
+    """The first "BioFace Skin" node among an object's materials, or None."""
+    nodes = (skin_node(slot.material) for slot in mesh_object.material_slots)
+    return next((node for node in nodes if node is not None), None)
+
+
 def group_model(group: Any) -> SkinModel:
     """The skin model that a "BioFace Skin" group was made with.
 
