@@ -40,6 +40,7 @@ class Settings:
     batch: int = 16
     scheduler: str | None = None
     skin_model: str = "calibrated"
+    occlusion: bool = False
     sampling: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class Settings:
                 "samples": self.samples,
                 "sampling": self.sampling.to_dict(),
                 "code": code_hash(),
+                "occlusion": self.occlusion,
             },
             seed=self.seed,
             skin_model={"name": model.name, "constants": dict(model.constants)},
@@ -146,6 +148,7 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
             heads=_absolute(settings.heads),
             sampling=settings.sampling.to_dict(),
             skin_model=settings.skin_model,
+            occlusion=settings.occlusion,
             threads=threads,
         )
         for start in range(0, len(indices), batch)
@@ -194,6 +197,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, default=default.batch, help="samples a process renders (%(default)s)"
     )
     parser.add_argument(
+        "--occlusion",
+        action="store_true",
+        help="store how much of the sky the head hides, too (a tenth slower)",
+    )
+    parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="Dask scheduler such as tcp://host:8786 whose workers share DIR (this machine)",
@@ -204,7 +212,17 @@ def run(options: argparse.Namespace) -> int:
     """`bioface-synth generate`."""
     from tqdm import tqdm
 
-    names = ("count", "size", "seed", "heads", "samples", "workers", "batch", "scheduler")
+    names = (
+        "count",
+        "size",
+        "seed",
+        "heads",
+        "samples",
+        "workers",
+        "batch",
+        "occlusion",
+        "scheduler",
+    )
     settings = Settings(**{name: getattr(options, name) for name in names})
     started = time.monotonic()
     with tqdm(total=settings.count, unit="image", desc="render", disable=None) as bar:

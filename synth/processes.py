@@ -34,7 +34,7 @@ class Job:
         Absolute path of the folder that takes the finished files.
     indices
         Samples to render, in this order.
-    size, samples, seed, heads, sampling, skin_model
+    size, samples, seed, heads, sampling, skin_model, occlusion
         As in `synth.generate.Settings`.
     threads
         Render threads; 0 uses all cores.
@@ -48,6 +48,7 @@ class Job:
     heads: str
     sampling: dict[str, Any]
     skin_model: str
+    occlusion: bool
     threads: int
 
 

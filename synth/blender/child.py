@@ -71,6 +71,7 @@ def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
             int(sequence.generate_state(1)[0]) & 0x7FFFFFFF,
             threads=job["threads"],
             skin_model=job["skin_model"],
+            occlusion=job["occlusion"],
             scratch=job["partial"],
         )
         truth = image_truth(scene.view, scene.record["landmarks"], job["size"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import BiofaceError
-from synth.blender.truth_material import BASE, REGION_AOVS
+from synth.blender.truth_material import BASE, OPENNESS, REGION_AOVS
 from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, Scene
 
 RECOMPOSITION_TOLERANCE = 1e-5
@@ -112,7 +112,7 @@ def check_passes(passes: Passes, scene: Scene) -> float:
     regions = _regions(passes)
     if np.abs(regions.sum(-1) - passes["alpha"]).max() > _COVERAGE_TOLERANCE:
         raise RenderCheckError("region AOVs do not add up to the alpha channel")
-    needed = ["position", "uv"]
+    needed = ["position", "uv", *({OPENNESS} & set(passes))]
     if regions[..., _IS_SKIN[1:]].any() and scene.attributes["melanin"].any():
         needed.append("pigment")
     for name in needed:
@@ -162,6 +162,9 @@ def _add_geometry(
         channels[f"normal.{axis}"] = normal[..., index]
         channels[f"position.{axis}"] = position[..., index]
     channels["depth"] = -position[..., 2]
+    if OPENNESS in passes:
+        hidden = 1.0 - _over(passes[OPENNESS][..., 0], coverage)
+        channels["occlusion"] = np.where(seen, np.clip(hidden, 0.0, 1.0), 0.0)
     for index, axis in enumerate("UV"):
         channels[f"uv.{axis}"] = _over(passes["uv"][..., index], coverage)
 

@@ -12,14 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from synth.blender.truth_material import ATTRIBUTE_AOVS, build_truth_material, declare_aovs
+from synth.blender.truth_material import (
+    ATTRIBUTE_AOVS,
+    add_openness,
+    build_truth_material,
+    declare_aovs,
+)
 from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, AreaLight, Environment, HeadMesh, Scene, View
 
 _SENSOR_MM = 36.0
 _IS_SKIN = np.array([name in SKIN_REGIONS for name in REGIONS])
 
 
-def build_scene(bpy: Any, scene: Scene, *, size: int, samples: int, seed: int, threads: int) -> Any:
+def build_scene(
+    bpy: Any,
+    scene: Scene,
+    *,
+    size: int,
+    samples: int,
+    seed: int,
+    threads: int,
+    occlusion: bool = False,
+) -> Any:
     """Reset Blender, build `scene` in it and return the `bpy.types.Scene`, ready to render.
 
     Parameters
@@ -32,13 +46,17 @@ def build_scene(bpy: Any, scene: Scene, *, size: int, samples: int, seed: int, t
         Seed of the sampling pattern, 0 to 2^31 - 1.
     threads
         Render threads; 0 uses all cores.
+    occlusion
+        Whether to render how much of the sky the head hides.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     target = bpy.context.scene
     _set_cycles(target, samples, seed, threads)
     _set_film(target, size)
     _set_passes(target.view_layers[0])
-    add_head(bpy, target, scene.head, scene.attributes)
+    head = add_head(bpy, target, scene.head, scene.attributes)
+    if occlusion:
+        add_openness(target.view_layers[0], head.active_material)
     for light in scene.lights:
         _add_light(bpy, target, light)
     _set_world(bpy, target, scene.environment)

@@ -17,6 +17,8 @@ BASE = 0.4
 IOR = 1.5
 """With a specular level of 0.5 the reflectance at normal incidence is 4 %."""
 
+_FAR = 1e3  # cm: beyond this nothing of a head hides the sky
+
 REGION_AOVS = tuple(f"region_{i}" for i in range(-(-(len(REGIONS) - 1) // 3)))
 """One-hot region labels, three to an AOV: region 1 + 3 i + c is channel c of AOV i."""
 
@@ -30,6 +32,9 @@ share of clothes.
 
 AOVS = (*ATTRIBUTE_AOVS, "uv", "position")
 """Every AOV of the material, each a colour."""
+
+OPENNESS = "openness"
+"""The AOV of `add_openness`."""
 
 
 def declare_aovs(view_layer: Any) -> None:
@@ -75,3 +80,20 @@ def build_truth_material(bpy: Any) -> Any:
     for name in AOVS:
         links.new(sources[name], node("ShaderNodeOutputAOV", aov_name=name).inputs["Color"])
     return material
+
+
+def add_openness(view_layer: Any, material: Any) -> None:
+    """Have the material also tell how much of the sky above a point is open, in one more AOV.
+
+    It sends one ray more from every camera sample; call it before the first render.
+    """
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    ambient = nodes.new("ShaderNodeAmbientOcclusion")
+    ambient.samples = 1
+    ambient.inputs["Distance"].default_value = _FAR
+    output = nodes.new("ShaderNodeOutputAOV")
+    output.aov_name = OPENNESS
+    links.new(ambient.outputs["AO"], output.inputs["Color"])
+    aov = view_layer.aovs.add()
+    aov.name = OPENNESS
+    aov.type = "COLOR"

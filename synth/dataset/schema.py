@@ -18,6 +18,8 @@ Channels of a sample, camera space with +Y up, cm. `<g>` is each of `synth.scene
 `normal.X/.Y/.Z`           unit normal, relief included
 `depth`                    distance along the view axis
 `position.X/.Y/.Z`         of the surface
+`occlusion`                share of the sky above the surface, cosine-weighted, that the head hides;
+                           where the dataset was generated with `--occlusion`
 `uv.U/.V`                  texture coordinates; integer parts are UDIM tiles
 =========================  =====================================================================
 
@@ -52,7 +54,10 @@ PACKED_CHANNELS = (
 """Channels of a packed training file, in this order."""
 
 CHANNELS = (*PACKED_CHANNELS, "albedo.R", "albedo.G", "albedo.B", *FULL_PRECISION)
-"""Every channel of a sample."""
+"""Every channel of a sample but for `OPTIONAL_CHANNELS`."""
+
+OPTIONAL_CHANNELS = ("occlusion",)
+"""Channels that a dataset has when it was asked for them."""
 
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.jsonl"
@@ -74,7 +79,7 @@ class DatasetInfo:
     ----------
     config
         `size` (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`) and `code`
-        (`synth.dataset.code.code_hash`).
+        (`synth.dataset.code.code_hash`) and `occlusion` (whether that is stored).
     seed
         With the index, the seed of a sample: `SeedSequence([seed, index])`.
     skin_model

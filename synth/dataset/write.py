@@ -29,6 +29,7 @@ from synth.dataset.schema import (
     FULL_PRECISION,
     LOG_FILE,
     MANIFEST_FILE,
+    OPTIONAL_CHANNELS,
     PARTIAL_FOLDER,
     SAMPLES_FOLDER,
     DatasetInfo,
@@ -48,8 +49,8 @@ def stage_sample(
     BiofaceError
         The files cannot be written.
     """
-    if set(channels) != set(CHANNELS):
-        wrong = sorted(set(channels) ^ set(CHANNELS))
+    wrong = sorted((set(channels) ^ set(CHANNELS)) - set(OPTIONAL_CHANNELS))
+    if wrong:
         raise InputError(f"sample {index}: missing or unknown channels {', '.join(wrong)}")
     exr, text = (Path(partial, sample_id(index) + suffix) for suffix in (".exr", ".json"))
     write_exr(exr, channels, full_precision=FULL_PRECISION)
