@@ -43,47 +43,47 @@ the products whose coefficients are above 1e-4 in the calibrated model."""
 CHUNK = 32768
 """Pixels worked on at once: what keeps the temporaries in a processor's cache."""
 
-_MELANIN_KNEE = 0.3
-_HAEMOGLOBIN_KNEE = 0.0003
-_MELANIN_SCALE = 2 * _MELANIN_KNEE * (1 + _MELANIN_KNEE)
-_HAEMOGLOBIN_SCALE = 2 / math.log1p(1 / _HAEMOGLOBIN_KNEE)
+MELANIN_KNEE = 0.3
+HAEMOGLOBIN_KNEE = 0.0003
+MELANIN_SCALE = 2 * MELANIN_KNEE * (1 + MELANIN_KNEE)
+HAEMOGLOBIN_SCALE = 2 / math.log1p(1 / HAEMOGLOBIN_KNEE)
 
 
 def warp_melanin(fraction: Array) -> Array:
     """x = 2 (1 + k) f / (f + k) - 1 in [-1, 1] with k = 0.3, f clipped to 0-1."""
     f = array_namespace(fraction).clip(fraction, 0.0, 1.0)
-    return 1 + 2 * _MELANIN_KNEE - _MELANIN_SCALE / (f + _MELANIN_KNEE)
+    return 1 + 2 * MELANIN_KNEE - MELANIN_SCALE / (f + MELANIN_KNEE)
 
 
 def warp_haemoglobin(fraction: Array) -> Array:
     """y = 2 log(1 + f / k) / log(1 + 1 / k) - 1 in [-1, 1] with k = 0.0003, f clipped to 0-1."""
     xp = array_namespace(fraction)
     f = xp.clip(fraction, 0.0, 1.0)
-    return _HAEMOGLOBIN_SCALE * xp.log1p(f * (1 / _HAEMOGLOBIN_KNEE)) - 1
+    return HAEMOGLOBIN_SCALE * xp.log1p(f * (1 / HAEMOGLOBIN_KNEE)) - 1
 
 
 def warp_melanin_slope(fraction: Array) -> Array:
     """dx / df; outside 0-1 that of the edge, so that a descent finds back inside."""
     f = array_namespace(fraction).clip(fraction, 0.0, 1.0)
-    return _MELANIN_SCALE / (f + _MELANIN_KNEE) ** 2
+    return MELANIN_SCALE / (f + MELANIN_KNEE) ** 2
 
 
 def warp_haemoglobin_slope(fraction: Array) -> Array:
     """dy / df; outside 0-1 that of the edge, so that a descent finds back inside."""
     f = array_namespace(fraction).clip(fraction, 0.0, 1.0)
-    return _HAEMOGLOBIN_SCALE / (f + _HAEMOGLOBIN_KNEE)
+    return HAEMOGLOBIN_SCALE / (f + HAEMOGLOBIN_KNEE)
 
 
 def unwarp_melanin(x: Array) -> Array:
     """The fraction at the coordinate x: the inverse of `warp_melanin`."""
-    share = (x + 1) / (2 + 2 * _MELANIN_KNEE)
-    return _MELANIN_KNEE * share / (1 - share)
+    share = (x + 1) / (2 + 2 * MELANIN_KNEE)
+    return MELANIN_KNEE * share / (1 - share)
 
 
 def unwarp_haemoglobin(y: Array) -> Array:
     """The fraction at the coordinate y: the inverse of `warp_haemoglobin`."""
-    scaled = array_namespace(y).expm1((y + 1) / _HAEMOGLOBIN_SCALE)
-    return _HAEMOGLOBIN_KNEE * scaled
+    scaled = array_namespace(y).expm1((y + 1) / HAEMOGLOBIN_SCALE)
+    return HAEMOGLOBIN_KNEE * scaled
 
 
 def chebyshev(x: Array, count: int) -> Array:
@@ -173,7 +173,8 @@ def colour_series(skin: SkinModel, projection: Array, *, short: bool = True) -> 
     else:
         spectra = like(projection, _shipped_spectra(skin.name, counts, lengths))
     channels = xp.matrix_transpose(projection)
-    return Series(channels @ xp.matrix_transpose(spectra), lengths)
+    flat = xp.reshape(channels, (-1, channels.shape[-1])) @ xp.matrix_transpose(spectra)
+    return Series(xp.reshape(flat, (*channels.shape[:-1], -1)), lengths)
 
 
 def _moved(skin: SkinModel) -> bool:
