@@ -69,7 +69,7 @@ def sample_glasses(
         colour = np.clip(colour * patches, 0.01, 0.5)
     parts = [Part(frame, "accessory", colour, roughness, specular)]
     if dark:
-        parts.append(Part(lenses, "accessory", tint * np.array(_DARK_LENS), 0.06, 0.5))
+        parts.append(Part(lenses, "accessory", tint * np.array(_DARK_LENS), 0.1, 0.5))
     record = {
         "shown": True,
         "dark": bool(dark),

@@ -140,7 +140,7 @@ def _recession(rng: np.random.Generator, layout: Layout) -> np.ndarray:
 def _brows(rng: np.random.Generator, config: SampleConfig, layout: Layout) -> np.ndarray:
     """Coverage of the brows: a noisy stroke along the brow landmarks, thinner outside."""
     shown = rng.random() < config.brow_share
-    density, half = rng.uniform(0.35, 0.95), rng.uniform(0.18, 0.42)
+    density, half = rng.uniform(0.25, 0.8), rng.uniform(0.18, 0.38)
     rough = layered_noise(rng, layout.points, (0.6, 0.3))
     outer = float(layout.anatomy.landmarks[26, 0])
     taper = 1 - 0.5 * smoothstep(np.abs(layout.points[:, 0]), 0.5 * outer, outer)

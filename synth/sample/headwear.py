@@ -39,6 +39,7 @@ def sample_headwear(
     shown = rng.random() < config.headwear_share
     kind = KINDS[rng.choice(len(KINDS), p=_WEIGHTS)]
     edge, slope = rng.uniform(1.6, 4.4), rng.uniform(0.3, 0.5)
+    edge = 0.75 * edge if kind == "beanie" else edge
     room = rng.uniform(0.2, 2.5) if kind == "beanie" else rng.uniform(0.3, 0.9)
     brim = rng.uniform(5.0, 7.5)
     turn = float(rng.choice([0.0, 180.0, rng.uniform(-60, 60)], p=[0.85, 0.1, 0.05]))

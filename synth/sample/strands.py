@@ -151,7 +151,9 @@ def _scalp(rng: np.random.Generator, field: _Field, hair: Hair, parts: list[Part
         else:
             comb = knot - points
         comb = unit_vectors(field.surface.along(points, unit_vectors(comb)))
-        comb = (1 - share if style.comb == "part" else 1.0) * comb
+        if style.comb == "part":  # over the top of the head; then it hangs
+            high = smoothstep(points[:, 1] - anatomy.axis[1], 0.0, 7.0 * unit)
+            comb = (1 - share) * high[:, None] * comb
         comb = comb + np.where(front[:, None], [0.0, -0.6, 0.9], 0.0)
         swing = 2 * np.pi * turns * share + phase
         bend = curl * np.stack([np.cos(swing), np.sin(1.3 * swing), np.sin(swing)], -1)
@@ -252,4 +254,4 @@ def _add(
     patch: Patch = ribbons(paths, sides, width * taper * np.ones((count, 1)))
     shade = np.exp(0.22 * smooth_noise(rng, paths[:, 0], 0.8) + 0.22 * rng.standard_normal(count))
     colour = np.clip(hair.colour * np.repeat(shade, 2 * steps)[:, None], 0.004, 1)
-    parts.append(Part(patch, "hair", colour, 0.45, 0.4))
+    parts.append(Part(patch, "hair", colour, 0.5, 0.3))
