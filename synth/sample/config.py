@@ -88,7 +88,7 @@ class SampleConfig:
     haemoglobin: Range = (0.003, 0.05)
     pigment_correlation: float = 0.25
     melanin_spread: Range = (0.036, 0.087)
-    haemoglobin_spread: Range = (0.055, 0.12)
+    haemoglobin_spread: Range = (0.05, 0.11)
     roughness: Range = (0.28, 0.75)
     specular: Range = (0.1, 0.9)
     bump: Range = (0.001, 0.01)
