@@ -33,8 +33,8 @@ _STYLES = {
     "side": 0.13,
     "back": 0.07,
     "bun": 0.07,
-    "bob": 0.08,
-    "long": 0.12,
+    "bob": 0.06,
+    "long": 0.08,
     "curly": 0.09,
 }
 _RECEDING = ("cropped", "short", "side", "back")
