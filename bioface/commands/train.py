@@ -42,6 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how the trained decoder goes from raw to XYZ (default fitted)",
     )  # fmt: skip
     pretrain.add_argument(
+        "--camera-database", type=Path, metavar="NPZ",
+        help="measured cameras (rawtoaces52.npz) to train with and to be measured with",
+    )  # fmt: skip
+    pretrain.add_argument(
         "--score-minutes", type=float, default=10.0,
         help="how often 64 held-out photos are measured; 0: never (default 10)",
     )  # fmt: skip
@@ -78,6 +82,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "--devices", type=int, default=1,
             help="processes, one a GPU, that share each batch (default 1)",
         )  # fmt: skip
+        stage.add_argument(
+            "--workers", type=int,
+            help="processes that draw batches (default: 1, none on a GPU or a single core)",
+        )  # fmt: skip
         stage.add_argument("--threads", type=int, help="CPU threads (default: all, at most 8)")
         stage.add_argument("--resume", action="store_true", help="continue an interrupted run")
         stage.add_argument("--overwrite", action="store_true", help="replace an earlier run")
@@ -102,6 +110,8 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     threads = options.threads or min(usable_cores(), 8)
     torch.set_num_threads(max(threads // max(options.devices, 1), 1))
+    if options.workers is None:
+        options.workers = int(threads > 1)
     if options.steps is None and options.minutes is None:
         options.minutes = _BUDGET[options.stage]
     if options.stage == "pretrain":

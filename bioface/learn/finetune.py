@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
@@ -25,7 +23,7 @@ from bioface.learn.batches import RelitBatches
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
-from bioface.learn.parallel import own_device
+from bioface.learn.parallel import Steps, own_device
 from bioface.learn.pretrain import data_sha256, rendered_pixels, supervised_losses, thin
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
@@ -66,6 +64,7 @@ class FinetuneOptions:
     precision: str = "32"
     seed: int = 0
     devices: int = 1
+    workers: int = 0
     resume: bool = False
     overwrite: bool = False
 
@@ -143,21 +142,6 @@ def seen_by_photo(decoder: Decoder, prediction: Any) -> Tensor:
     return srgb_decode(apply_tone(decoder.render(prediction), decoder.tone(prediction)))
 
 
-class _Batches(IterableDataset):
-    """Photos beside replayed renders."""
-
-    def __init__(self, photos: FaceBatches, replay: RelitBatches | None) -> None:
-        super().__init__()
-        self.photos = photos
-        self.replay = replay
-
-    def __iter__(self) -> Iterator[Any]:
-        step = self.photos.start
-        while True:
-            yield self.photos.at(step), self.replay.at(step) if self.replay else None
-            step += 1
-
-
 def finetune(options: FinetuneOptions) -> dict[str, Any]:
     """Fine-tune, write `weights.safetensors`, `log.csv`, `checkpoint/` and `report.json`.
 
@@ -194,13 +178,14 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         relighter = Relighter(packed, size, skin=skin, cameras=cameras, device=device)
         replayed, _ = split_samples(packed)
 
-    def batches(start: int) -> _Batches:
-        photos = FaceBatches(faces, train, options.batch, options.seed, start)
-        if relighter is None:
-            return _Batches(photos, None)
+    photos = FaceBatches(faces, train, options.batch, options.seed)
+    replay = None
+    if relighter is not None:
         # Another stream of random numbers than the photos'.
-        replay = RelitBatches(relighter, replayed, options.batch, options.seed + 1, start)
-        return _Batches(photos, replay)
+        replay = RelitBatches(relighter, replayed, options.batch, options.seed + 1)
+
+    def batches(start: int) -> Steps:
+        return Steps(lambda step: (photos.at(step), replay.at(step) if replay else None), start)
 
     module = Finetuning(
         encoder,
@@ -217,6 +202,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         settings=settings,
         checkpoint=checkpoint,
         devices=options.devices,
+        workers=options.workers,
     )
     module.cpu()
     decoder.learn(False)
@@ -266,7 +252,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("out", "resume", "overwrite", "weights", "data", "devices"):
+    for name in ("out", "resume", "overwrite", "weights", "data", "devices", "workers"):
         del values[name]
     values["photos"] = [str(path) for path in options.photos]
     return values | {

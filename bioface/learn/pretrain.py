@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ from bioface.learn.accuracy import held_out_accuracy, require_skin
 from bioface.learn.batches import RelitBatches
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
-from bioface.learn.parallel import own_device
-from bioface.learn.relight import RelightConfig, Relighter, Targets
+from bioface.learn.parallel import Steps, own_device
+from bioface.learn.relight import Relighter, Targets
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
-from bioface.learn.splits import split_samples
+from bioface.learn.splits import Splits, split_samples
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
@@ -33,7 +33,11 @@ from bioface.spectral.skin import SkinModel
 RENDER_STRIDE = 4
 """The appearance loss looks at every 4th pixel of every 4th row, another offset each step."""
 
-_NOT_OF_THE_RUN = ("data", "out", "resume", "overwrite", "score_minutes", "devices")
+_NOT_OF_THE_RUN = (
+    "data", "out", "resume", "overwrite", "score_minutes", "devices", "workers",
+    "camera_database",
+)  # fmt: skip
+CONDITIONS: tuple[Literal["full", "clean"], ...] = ("full", "clean")
 _EVALUATION_SEED = 1
 _SCORED = 64
 
@@ -59,8 +63,11 @@ class PretrainOptions:
         Photos that the report's accuracy is measured on.
     score_minutes
         How often 64 held-out photos are measured while training; 0 means never.
-    devices
-        Processes that share each batch.
+    devices, workers
+        Processes that share each batch, and processes beside each of them that draw batches.
+    camera_database
+        Measured cameras (rawtoaces52.npz): half of the photos are then taken by those of the
+        training side instead of the model's, and those held out take the ones that are reported.
     """
 
     data: Path
@@ -81,6 +88,8 @@ class PretrainOptions:
     evaluate: int = 256
     score_minutes: float = 10.0
     devices: int = 1
+    workers: int = 0
+    camera_database: Path | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -120,30 +129,11 @@ def thin(prediction: Prediction, chosen: tuple[slice, ...]) -> Prediction:
     return prediction.map(lambda value: value[chosen] if value.ndim == 3 else value)
 
 
-class _Growing(IterableDataset):
-    """Batches of small crops first, of full-sized ones from some share of the budget on."""
-
-    def __init__(
-        self, early: RelitBatches, late: RelitBatches, share: float, module: Training
-    ) -> None:
-        super().__init__()
-        self.early = early
-        self.late = late
-        self.share = share
-        self.module = module
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
-        step = self.late.start
-        while True:
-            used = self.module.budget.progress(step, self.module.seconds)
-            yield (self.early if used < self.share else self.late).at(step)
-            step += 1
-
-
 def pretrain(options: PretrainOptions) -> dict[str, Any]:
     """Train, write `weights.safetensors`, `log.csv`, `checkpoint/` and `report.json`.
 
-    The report holds accuracy on held-out samples, *clean* and *full* (see `RelightConfig`).
+    The report holds accuracy on held-out samples under held-out lights, *clean* and *full* (see
+    `Relighter.for_test`).
 
     Returns
     -------
@@ -168,13 +158,14 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     )
     components = len(cameras.deviations)
 
-    def relighter(size: int, config: RelightConfig | None = None) -> Relighter:
-        return Relighter(packed, size, config=config, skin=skin, cameras=cameras, device=device)
-
-    judges = {}
-    for name, conditions in (("full", RelightConfig()), ("clean", RelightConfig.clean())):
-        config = dataclasses.replace(conditions, redraw=1.0, methods=("fitted",))
-        judges[name] = relighter(options.size, config)
+    database = options.camera_database
+    measured = None if database is None else Splits.load().cameras(database, "training")
+    judges = {
+        name: Relighter.for_test(
+            packed, options.size, name, database=database, skin=skin, device=device
+        )
+        for name in CONDITIONS
+    }
     require_skin(judges["full"], held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
     if earlier is None:
@@ -198,12 +189,24 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     )
 
     def batches(start: int) -> IterableDataset:
-        sizes = (options.early_size or options.size, options.size)
         early, late = (
-            RelitBatches(relighter(size), train, options.batch, options.seed, start)
-            for size in sizes
+            RelitBatches(
+                Relighter(
+                    packed, size, skin=skin, cameras=cameras, measured=measured, device=device
+                ),
+                train,
+                options.batch,
+                options.seed,
+            )
+            for size in (options.early_size or options.size, options.size)
         )
-        return _Growing(early, late, options.early_share, module) if options.early_size else late
+
+        def at(step: int) -> tuple[Tensor, Targets]:
+            used = budget.progress(step, module.seconds)
+            small = options.early_size is not None and used < options.early_share
+            return (early if small else late).at(step)
+
+        return Steps(at, start)
 
     def score(encoder: Encoder) -> Mapping[str, float]:
         found = held_out_accuracy(encoder, judges["full"], held_out, _SCORED, _EVALUATION_SEED)
@@ -220,6 +223,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         settings=settings,
         checkpoint=checkpoint,
         devices=options.devices,
+        workers=options.workers,
         score=score,
         score_minutes=options.score_minutes,
     )
@@ -252,7 +256,8 @@ def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]
     values = dataclasses.asdict(options)
     for name in (*_NOT_OF_THE_RUN, "weights", "evaluate"):
         del values[name]
-    return values | {"data_sha256": data_sha256(packed)}
+    measured = None if options.camera_database is None else options.camera_database.name
+    return values | {"data_sha256": data_sha256(packed), "measured_cameras": measured}
 
 
 def data_sha256(packed: PackedDataset) -> str:

@@ -71,6 +71,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "score_minutes": (0, math.inf),
     "seed": (0, 2**63 - 1),
     "size": (32, 1024),
+    "workers": (0, 64),
 }
 _HIGHEST_RATE = 1.0
 
@@ -129,9 +130,18 @@ class Training(lightning.LightningModule):
         self.budget = budget
         self.learning_rate = learning_rate
         self.precision = precision
-        self.seconds = 0.0
+        self.clock = torch.zeros((), dtype=torch.float64).share_memory_()
         self.steps = 0
         self.last: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Time of training so far; processes that draw batches see it too."""
+        return float(self.clock)
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self.clock.fill_(value)
 
     def encode(self, photo: Tensor, **condition: Any) -> Prediction:
         """The encoder's prediction, in bfloat16 where that was asked for.
@@ -203,6 +213,7 @@ def fit(
     settings: dict[str, Any],
     checkpoint: Path | None = None,
     devices: int = 1,
+    workers: int = 0,
     score: callbacks.Score | None = None,
     score_minutes: float = 0.0,
 ) -> None:
@@ -225,6 +236,8 @@ def fit(
         To continue from, exactly.
     devices
         Processes that share the batches: GPUs where there are any, else cores.
+    workers
+        Processes beside each of these that draw batches; none on a GPU, which draws them itself.
     score, score_minutes
         Measured of the averaged encoder so often, if more than 0.
 
@@ -273,7 +286,7 @@ def fit(
                 plugins=[WholeCheckpoints()],
                 callbacks=around,
             )
-            loader = _loader(batches(start), trainer)
+            loader = _loader(batches(start), trainer, workers)
             trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
     except callbacks.Interrupted:
         if is_first():
@@ -293,10 +306,10 @@ def fit(
     _finite(module)
 
 
-def _loader(batches: IterableDataset, trainer: lightning.Trainer) -> DataLoader[Any]:
+def _loader(batches: IterableDataset, trainer: lightning.Trainer, workers: int) -> DataLoader[Any]:
     if trainer.world_size > 1:
         batches = Shares(batches, trainer.global_rank, trainer.world_size)
-    return DataLoader(batches, batch_size=None)
+    return DataLoader(batches, None, num_workers=0 if torch.cuda.is_available() else workers)
 
 
 def _strategy(module: Training, devices: int) -> str:
