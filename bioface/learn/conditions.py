@@ -48,6 +48,9 @@ class RelightConfig:
         Of a gain on gloss.
     log_exposure
         Mean and sd of the log of mean diffuse shading on a face of middle tone.
+    compensation
+        How far exposure follows the skin: 0 for an incident meter or a studio's fixed lights, 1
+        for a face that always comes out equally bright.
     gain_sd
         Log sd of the white-balance error.
     measured
@@ -77,6 +80,7 @@ class RelightConfig:
     tint_sd: float = 0.04
     specular_log_sd: float = 0.6
     log_exposure: tuple[float, float] = (-0.35, 0.35)
+    compensation: tuple[float, float] = (0.0, 0.35)
     gain_sd: float = 0.035
     measured: float = 0.5
     methods: tuple[Method, ...] = METHODS
@@ -100,6 +104,8 @@ class RelightConfig:
             redraw=1.0,
             log_uniform=1.0,
             within_sd=WITHIN_SD,
+            specular_log_sd=0.3,
+            compensation=(0.0, 0.0),
             measured=1.0,
             methods=("fitted",),
             degrade=DegradeConfig(noise_percent=(0.2, 3.0), jpeg_quality=(70, 98)),

@@ -412,15 +412,16 @@ class Relighter:
         config: RelightConfig,
         rng: np.random.Generator,
     ) -> Tensor:
-        """(n, 1, 1) scale: photographers half compensate for dark skin, and avoid clipping it."""
+        """(n, 1, 1) scale: cameras partly make up for dark skin, and nobody lets it clip."""
         level, spread = config.log_exposure
         drawn = self._tensor(level + spread * rng.standard_normal(len(linear)))
+        power = self._tensor(rng.uniform(*config.compensation, len(linear)))
         mask = planes[:, MASK]
         area = mask.sum((1, 2)).clamp_min(1e-3)
         luminance = torch.einsum("bhw,bhw->b", linear[:, 1], mask) / area
         light = (torch.einsum("bhw,bhw->b", shading, mask) / area).clamp_min(1e-4)
         albedo = (luminance / light).clamp(0.02, 1)
-        scale = drawn.exp() * (0.3 / albedo) ** 0.35 / light
+        scale = drawn.exp() * (0.3 / albedo) ** power / light
         scale = torch.minimum(scale, 0.75 / luminance.clamp_min(1e-4))
         return scale[:, None, None]
 
