@@ -58,6 +58,11 @@ def _configure_accuracy(what: Any) -> None:
         "--conditions", nargs="+", default=[], metavar="NAME",
         help="some of the conditions only: clean, full, 'JPEG 70' ...",
     )  # fmt: skip
+    accuracy.add_argument(
+        "--photos", type=Path, nargs="+", default=[], metavar="DIR",
+        help="folders of portraits, one a person: behaviour on those held out by name",
+    )  # fmt: skip
+    accuracy.add_argument("--photo-limit", type=int, metavar="N", help="the first N of them only")
     accuracy.add_argument("--no-baselines", action="store_true", help="the networks alone")
     accuracy.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     accuracy.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
@@ -65,6 +70,9 @@ def _configure_accuracy(what: Any) -> None:
         "--out", type=Path, metavar="PAGE.md",
         help="write a page with tables, and its plots to the folder figures beside it",
     )  # fmt: skip
+    accuracy.add_argument(
+        "--model-card", type=Path, metavar="CARD.md", help="also rewrite this card's fairness table"
+    )
     accuracy.set_defaults(measure=_accuracy)
 
 
@@ -78,6 +86,7 @@ def _accuracy(options: argparse.Namespace) -> None:
     from bioface.atomic import write_text
     from bioface.errors import InputError
     from bioface.evaluate.accuracy import AccuracyOptions, accuracy, photo_count
+    from bioface.evaluate.page import write_fairness, write_page
     from bioface.evaluate.report import as_text
 
     if options.identities < 2:
@@ -95,9 +104,39 @@ def _accuracy(options: argparse.Namespace) -> None:
     )
     with _progress(photo_count(wanted), "photo") as advance:
         results = accuracy(wanted, advance)
+    if options.photos:
+        results["portraits"] = _portraits(options)
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")
+    if options.out:
+        write_page(results, options.out, _command(options))
+    if options.model_card:
+        write_fairness(results, options.model_card)
     print(as_text(results), end="")
+
+
+def _portraits(options: argparse.Namespace) -> dict[str, Any]:
+    """Behaviour on photos."""
+    from bioface.evaluate.portraits import held_out, portraits
+    from bioface.learn.weights import load_weights
+
+    photos = held_out(options.photos, options.photo_limit)
+    with _progress(len(photos), "portrait") as advance:
+        return portraits(photos, load_weights(options.weights), advance)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What was called, folders left out."""
+    parts = ["bioface evaluate accuracy --data", *(path.name for path in options.data)]
+    for name in ("weights", "cameras"):
+        path = getattr(options, name)
+        parts += [f"--{name}", path.name] if path else []
+    if options.photos:
+        parts += ["--photos", *(path.name for path in options.photos)]
+    if options.compare:
+        parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
+    parts += ["--identities", str(options.identities), "--seed", str(options.seed)]
+    return " ".join([*parts, "--out", options.out.name])
 
 
 def _named(pairs: list[str]) -> dict[str, Path]:

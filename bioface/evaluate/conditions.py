@@ -15,7 +15,7 @@ JPEG_QUALITY = 70
 
 
 def conditions() -> dict[str, RelightConfig]:
-    """Name to settings: the two of `MAIN_CONDITIONS`, then clean with a single degradation on every photo."""
+    """Name to settings: the `MAIN_CONDITIONS`, then clean with one degradation on every photo."""
     clean, full = RelightConfig.clean(), RelightConfig.full()
     every = full.degrade
     images: dict[str, dict[str, Any]] = {

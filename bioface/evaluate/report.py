@@ -64,6 +64,17 @@ def as_text(results: Mapping[str, Any]) -> str:
             for method, figures in methods.items():
                 cells = (number(value(figures, q, s)) for _, q, s in _COLUMNS)
                 lines.append(f"  {method:38}" + "".join(f"{cell:>12}" for cell in cells))
+    found = results.get("portraits")
+    if found:
+        lines.append(
+            f"photos: {found['photos']}; reconstruction RMSE "
+            f"{found['reconstruction']['rmse']:.4f}, {found['reconstruction']['percent']:.1f} % of skin intensity; between people sd "
+            + ", ".join(f"{name} {sd:.3f} u" for name, sd in found["between_sd"].items())
+        )
+        lines += [
+            f"  {change:32}" + "  ".join(f"{name} {move:.3f}" for name, move in shifts.items())
+            for change, shifts in found["shift"].items()
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -91,6 +102,7 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
     ]
     parts += [_targets(main), _degradations(main), _groups(main, results, figures), _scene(main)]
     parts += [_other(entry) for entry in results["sets"][1:]]
+    parts.append(_portraits(results.get("portraits")))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -374,3 +386,28 @@ def _other(entry: Mapping[str, Any]) -> str:
         f"## Another set: {entry['name']} ({entry['heads']} heads, {entry['identities']} people)"
         f"\n\n{table(header, rows)}"
     )
+
+
+def _portraits(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    rows = [
+        [change, *(number(shifts[name]) for name in ("melanin", "haemoglobin"))]
+        for change, shifts in found["shift"].items()
+    ]
+    rows.append(["*aim, at most*", "0.150", "0.300"])
+    spread = ", ".join(f"{name} {sd:.3f}" for name, sd in found["between_sd"].items())
+    return f"""## Real photos
+
+{found["photos"]} portraits, one a person, held out of training by name
+({found["skipped"]} more show no face). Reconstruction by the network alone, before pixels are
+refined, over unclipped skin in the photo's linear light: RMSE
+{found["reconstruction"]["rmse"]:.4f} (aim: 0.025), on average
+{found["reconstruction"]["percent"]:.1f} % of mean skin intensity (aim: 8 %).
+
+How far readings (face medians of `bioface estimate`) move when the photo is changed: median shift
+over the standard deviation between people, which is, in u: {spread} (aim: at least 0.08 each; a
+constant would not move either). The way back from one stop darker is one stop brighter without new
+clipping.
+
+{table(("change", "melanin", "haemoglobin"), rows)}"""

@@ -25,12 +25,16 @@ LEVEL_SD = 0.3
 LOG_DIFFUSE_SD = 0.8
 SPECULAR_MEAN = 0.05
 GAIN_SD = 0.035
+SCENE_WEIGHT = 1000.0
+"""Of the priors on what holds for the whole photo, in pixels: their errors are all one, while those
+of the pixels' colours go together."""
+
 SMOOTHNESS = {"melanin": 40.0, "haemoglobin": 40.0, "diffuse": 8.0, "specular": 4.0}
 """Weights of squared differences between neighbours, of maps in units of their spreads."""
 
 
 def fit_images(
-    decoder: Decoder, linear: Tensor, mask: Tensor, *, steps: int = 250, rate: float = 0.05
+    decoder: Decoder, linear: Tensor, mask: Tensor, *, steps: int = 200, rate: float = 0.07
 ) -> Prediction:
     """The most probable maps, light and camera of each photo, by gradient descent (Adam).
 
@@ -116,7 +120,10 @@ def _priors(
         weight * _roughness(maps[:, k], mask) for k, weight in enumerate(SMOOTHNESS.values())
     )
     whole = values.square().sum(1) + lights.square().sum(1)
-    return 0.5 * (0.1 * (pigment + diffuse + gloss) + 0.1 * rough) + 0.5 * whole * 30 / pixels
+    return (
+        0.5 * (0.1 * (pigment + diffuse + gloss) + 0.1 * rough)
+        + 0.5 * whole * SCENE_WEIGHT / pixels
+    )
 
 
 def _roughness(plane: Tensor, mask: Tensor) -> Tensor:

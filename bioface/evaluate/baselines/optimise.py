@@ -14,7 +14,7 @@ from bioface.learn.fit_image import fit_images
 from bioface.spectral.colour import srgb_decode
 from bioface.spectral.illuminant import cct, mix
 
-SIDE = 64
+SIDE = 48
 """Photos are fitted at this size at most, and the maps enlarged."""
 
 

@@ -1,0 +1,170 @@
+"""How a network behaves on real photos, whose truth nobody knows. Imports torch and MediaPipe.
+
+Reconstruction tells whether the physics explains the photo; stability, whether the readings belong
+to the face or to the way it was photographed. Only numbers come out of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioface.errors import BiofaceError, InputError
+from bioface.evaluate.measure import CLIPPED
+from bioface.learn.finetune import seen_by_photo
+from bioface.learn.splits import held_out_photos
+from bioface.learn.weights import TrainedModel
+from bioface.photo.crop import Crop
+from bioface.photo.files import find_photos, read_photo, to_bytes
+from bioface.photo.find import Face, find_faces
+from bioface.photo.read import estimate
+from bioface.spectral.colour import srgb_decode, srgb_encode
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+
+RANGES = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
+GAIN = 0.02
+JPEG_QUALITY = 70
+
+
+def held_out(folders: Sequence[Path], limit: int | None = None) -> list[Path]:
+    """Photos in the folders that `splits.json` keeps out of training, the first `limit` of them.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    photos = held_out_photos(find_photos(folders))
+    if not photos:
+        raise InputError(f"{folders[0]}: none of its photos is held out by splits.json")
+    return photos[:limit]
+
+
+def portraits(
+    photos: Sequence[Path], model: TrainedModel, advance: Callable[[int], object] = lambda _: None
+) -> dict[str, Any]:
+    """Reconstruction and stability over photos, one person each; `advance` after every photo.
+
+    Returns
+    -------
+    JSON-ready: `photos` that count and `skipped` (no face found); `reconstruction`: the network's
+    own, before any refinement of single pixels, over unclipped skin in the photo's linear light:
+    `rmse`, photos weighing the same, and `percent`, the mean of each photo's RMSE over its mean
+    skin intensity; `between_sd`: spread of the readings (face medians of `bioface estimate`) over
+    people, in u; `shift`: for each change of the photo the median absolute change of the readings
+    over `between_sd`. Darker by one stop and back is also how brightening by one is tested: so
+    nothing clips that did not.
+
+    Raises
+    ------
+    InputError
+        Fewer than two photos show a face.
+    """
+    squares, shares = [], []
+    readings: dict[str, list[tuple[float, float]]] = {}
+    skipped = 0
+    for path in photos:
+        try:
+            srgb = read_photo(path)
+            face = _face(srgb)
+            error, level = _reconstruction(srgb, face, model)
+            variants = dict(_variants(srgb))
+            found = {name: _reading(image, model) for name, image in variants.items()}
+        except BiofaceError:
+            skipped += 1
+        else:
+            squares.append(error)
+            shares.append(np.sqrt(error) / level)
+            for name, reading in found.items():
+                readings.setdefault(name, []).append(reading)
+        advance(1)
+    if len(squares) < 2:
+        raise InputError(f"{photos[0].parent}: fewer than two held-out photos show a face")
+    table = {name: np.array(values) for name, values in readings.items()}
+    original = table.pop("original")
+    spread = original.std(0)
+    return {
+        "photos": len(squares),
+        "skipped": skipped,
+        "reconstruction": {
+            "rmse": float(np.sqrt(np.mean(squares))),
+            "percent": float(100 * np.mean(shares)),
+        },
+        "between_sd": dict(zip(RANGES, map(float, spread), strict=True)),
+        "shift": {
+            name: dict(
+                zip(
+                    RANGES,
+                    map(float, np.median(np.abs(values - original), axis=0) / spread),
+                    strict=True,
+                )
+            )
+            for name, values in table.items()
+        },
+    }
+
+
+def _face(srgb: np.ndarray) -> Face:
+    faces = find_faces(to_bytes(srgb))
+    if not faces:
+        raise InputError("no face found")
+    return faces[0]
+
+
+@torch.no_grad()
+def _reconstruction(srgb: np.ndarray, face: Face, model: TrainedModel) -> tuple[float, float]:
+    """Mean squared error over skin, and the skin's mean intensity, both linear."""
+    crop = Crop.around(face.landmarks, model.encoder.config.size)
+    linear = crop.extract(np.asarray(srgb_decode(srgb.astype(np.float32))))
+    seen = np.clip(srgb_encode(linear), 0, 1).astype(np.float32)
+    image = torch.from_numpy(seen).permute(2, 0, 1)[None]
+    prediction = model.encoder(image.contiguous(memory_format=torch.channels_last))
+    rendered = seen_by_photo(model.decoder, prediction)[0].numpy()
+    skin = crop.extract(face.mask) * prediction.mask[0].numpy() > 0.5
+    skin &= seen.max(-1) < CLIPPED
+    if skin.sum() < 16:
+        raise InputError("no skin seen")
+    error = rendered[skin] - linear[skin]
+    return float((error**2).mean()), float(linear[skin].mean())
+
+
+def _reading(srgb: np.ndarray, model: TrainedModel) -> tuple[float, float]:
+    """Face medians of melanin and haemoglobin in u, as `bioface estimate` reads them."""
+    skin = estimate(srgb, weights=model).faces[0].skin
+    values = [skin[f"{name}_median"] for name in RANGES]
+    if any(value is None for value in values):
+        raise InputError("no skin seen")
+    melanin, haemoglobin = (
+        float(to_unit(value, bounds)) for value, bounds in zip(values, RANGES.values(), strict=True)
+    )
+    return melanin, haemoglobin
+
+
+def _variants(srgb: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The photo and its changed versions, all in 8 bits."""
+    linear = np.asarray(srgb_decode(srgb.astype(np.float32)))
+
+    def developed(factor: Any) -> np.ndarray:
+        return to_bytes(np.clip(np.asarray(srgb_encode(linear * factor)), 0, 1))
+
+    yield "original", to_bytes(srgb)
+    yield "mirrored", np.ascontiguousarray(to_bytes(srgb)[:, ::-1])
+    yield "one stop darker", developed(np.float32(0.5))
+    for sign, name in ((1, "warmer"), (-1, "cooler")):
+        gains = 1 + sign * GAIN * np.array([1, 0, -1], np.float32)
+        yield f"{name}: red {sign * GAIN:+.0%}, blue {-sign * GAIN:+.0%}", developed(gains)
+    yield f"JPEG {JPEG_QUALITY}", _jpeg(to_bytes(srgb))
+
+
+def _jpeg(image: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
+    file.seek(0)
+    return np.asarray(Image.open(file).convert("RGB"))
