@@ -63,6 +63,9 @@ class HeadMesh:
         (68,) int32 vertex indices in iBUG order (0-16 the jaw from the subject's right).
     identity, expression
         The coefficients that made it; empty for a mean or user mesh.
+    pigment
+        (H, W, 2) float32 melanin and haemoglobin as volume fractions, painted on the UVs (row 0 at
+        V = 1, the same in every tile); empty where pigments are drawn.
     """
 
     vertices: np.ndarray
@@ -73,6 +76,7 @@ class HeadMesh:
     landmarks: np.ndarray
     identity: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     expression: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    pigment: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ class Scene:
         Per-vertex float32 fields (V,): `skin` (0-1, the share that is bare skin: 0 on parts that
         are not skin, less than 1 where hair, brows, a beard or clothes hide it; the mask),
         `clothes` (0-1, the share that clothes show; 0 if left out), `melanin`, `haemoglobin`
-        (volume fractions of the skin, also under hair; 0 off skin regions), `roughness` (0-1),
+        (volume fractions of the skin, also under hair; 0 off skin regions; the renderer takes
+        them from the head's texture where it has one), `roughness` (0-1),
         `specular` (Principled IOR level, 0.5 is F0 = 4 %), `bump` (cm, displacement along the
         normal used as a bump map) and `reflectance.0` .. `reflectance.3` (Bernstein coefficients
         of what is not skin, for the share 1 - `skin`; 0 where that is 0).

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from synth.blender.images import data_image
 from synth.blender.truth_material import (
     ATTRIBUTE_AOVS,
     add_openness,
     build_truth_material,
     declare_aovs,
+    paint_pigment,
 )
 from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, AreaLight, Environment, HeadMesh, Scene, View
 
@@ -143,7 +145,12 @@ def add_head(
     mesh.uv_layers.new(name="uv").uv.foreach_set("vector", _flat(head.uv[used]))
     if attributes is not None:
         _add_attributes(mesh, head, attributes, np.repeat(head.region, corners), vertex_of_corner)
-        mesh.materials.append(build_truth_material(bpy))
+        material = build_truth_material(bpy)
+        if head.pigment.size:
+            share = np.ones((*head.pigment.shape[:2], 1), np.float32)
+            texture = np.concatenate([head.pigment, share], -1)
+            paint_pigment(material, data_image(bpy, "pigment", texture))
+        mesh.materials.append(material)
     mesh.update(calc_edges=True)
     head_object = bpy.data.objects.new("head", mesh)
     target.collection.objects.link(head_object)

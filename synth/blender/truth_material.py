@@ -82,6 +82,29 @@ def build_truth_material(bpy: Any) -> Any:
     return material
 
 
+def paint_pigment(material: Any, image: Any) -> None:
+    """Have the material take melanin and haemoglobin from the red and green of an image.
+
+    The mesh attribute `pigment` still says how much of a point is skin.
+    """
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    (output,) = (node for node in nodes if getattr(node, "aov_name", "") == "pigment")
+    share = nodes.new("ShaderNodeSeparateXYZ")
+    links.new(output.inputs["Color"].links[0].from_socket, share.inputs["Vector"])
+    where = nodes.new("ShaderNodeUVMap")
+    where.uv_map = "uv"
+    texture = nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    texture.interpolation = "Linear"
+    texture.extension = "REPEAT"
+    links.new(where.outputs["UV"], texture.inputs["Vector"])
+    product = nodes.new("ShaderNodeVectorMath")
+    product.operation = "SCALE"
+    links.new(texture.outputs["Color"], product.inputs[0])
+    links.new(share.outputs["Z"], product.inputs["Scale"])
+    links.new(product.outputs["Vector"], output.inputs["Color"])
+
+
 def add_openness(view_layer: Any, material: Any) -> None:
     """Have the material also tell how much of the sky above a point is open, in one more AOV.
 

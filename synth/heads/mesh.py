@@ -2,18 +2,21 @@
 
 Beside `NAME.obj` stands `NAME.landmarks.json`: a list of the 68 iBUG landmarks, each a vertex
 number counted from 0 or a point [x, y, z] in the file's units. The head faces +Z with +Y up.
+`NAME.skin.exr`, if there is one, is a texture of its pigments on the same UVs: channels `melanin`
+and `haemoglobin` in volume fractions, as `bioface estimate --albedo` writes them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.exr import read_exr
 from synth.heads.anatomy import Anatomy, face_centres, label_skin
 from synth.heads.linear import LinearHeads
 from synth.heads.obj import ObjMesh, read_obj
@@ -27,17 +30,26 @@ _WORDS = (
     ("eye sclera cornea iris pupil", "eye"),
     ("cloth shirt collar glasses cap hat", "accessory"),
 )
+_PIGMENTS = ("melanin", "haemoglobin")
 _EYE_DISTANCE_CM = (3.0, 30.0)
 _EYES_ABOVE_ORIGIN = 3.2
 
 
 @dataclass(frozen=True, eq=False)
 class MeshHead(LinearHeads):
-    """One fixed head, without identity or expression modes; see `HeadProvider`."""
+    """One fixed head, without identity or expression modes; see `HeadProvider`.
+
+    Attributes
+    ----------
+    pigment
+        (H, W, 2) as `HeadMesh.pigment`; empty where pigments are drawn.
+    """
+
+    pigment: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
     @classmethod
     def load(cls, path: str | Path) -> MeshHead:
-        """Read `NAME.obj` and `NAME.landmarks.json`.
+        """Read `NAME.obj`, `NAME.landmarks.json` and, where there is one, `NAME.skin.exr`.
 
         Units are taken as the power of ten of a centimetre at which the eyes are 3-30 cm apart.
         Faces are skin unless the name of their object, group or material says otherwise.
@@ -45,7 +57,8 @@ class MeshHead(LinearHeads):
         Raises
         ------
         InputError
-            Damaged or missing files, no UVs, or landmarks that are not 68 vertices or points.
+            Damaged or missing files, no UVs, landmarks that are not 68 vertices or points, or
+            pigments outside 0-1.
         """
         path = Path(path)
         marks = _read_sidecar(path.with_suffix(".landmarks.json"))
@@ -63,6 +76,12 @@ class MeshHead(LinearHeads):
         uv[mesh.faces < 0] = 0.0
         digest = hashlib.sha256(vertices.astype("<f4").tobytes())
         digest.update(mesh.faces.astype("<i4").tobytes() + landmarks.astype("<i4").tobytes())
+        texture = path.with_suffix(".skin.exr")
+        if texture.exists():
+            pigment = _read_pigment(texture)
+            digest.update(repr(pigment.shape).encode() + pigment.astype("<f4").tobytes())
+        else:
+            pigment = np.zeros((0, 0, 2), np.float32)
         none = np.zeros((0, vertices.size), np.float32)
         return cls(
             name=path.name,
@@ -74,7 +93,12 @@ class MeshHead(LinearHeads):
             uv=uv,
             region=region,
             landmarks=landmarks,
+            pigment=pigment,
         )
+
+    def deform(self, identity: np.ndarray, expression: np.ndarray) -> HeadMesh:
+        """The head itself; there are no coefficients to take."""
+        return replace(super().deform(identity, expression), pigment=self.pigment)
 
     def sample(self, rng: np.random.Generator) -> HeadMesh:
         """The head itself: there is nothing to draw."""
@@ -96,6 +120,24 @@ def _read_sidecar(path: Path) -> np.ndarray:
     if not np.isfinite(values).all() or not (numbers or values.shape == (68, 3)):
         raise InputError(wrong)
     return values
+
+
+def _read_pigment(path: Path) -> np.ndarray:
+    """Melanin and haemoglobin (H, W, 2); texels without, as off an estimate's mask, get medians."""
+    channels = read_exr(path)
+    missing = [name for name in _PIGMENTS if name not in channels]
+    if missing:
+        raise InputError(
+            f"{path}: has no channel {missing[0]}; bioface estimate --albedo writes it"
+        )
+    pigment = np.stack([channels[name] for name in _PIGMENTS], -1).astype(np.float32)
+    painted = (pigment > 0).all(-1)
+    if not painted.any() or not ((pigment >= 0) & (pigment < 1)).all():
+        raise InputError(
+            f"{path}: melanin and haemoglobin must be volume fractions between 0 and 1"
+        )
+    pigment[~painted] = np.median(pigment[painted], 0)
+    return pigment
 
 
 def _landmark_vertices(path: Path, marks: np.ndarray, vertices: np.ndarray) -> np.ndarray:

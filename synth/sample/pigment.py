@@ -13,6 +13,7 @@ from synth.sample import marks
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smoothstep
 from synth.sample.layout import Layout
+from synth.scene import HeadMesh
 
 _U_LIMITS = (-0.4, 1.35)
 _MEDIAN_LIMITS = (-0.15, 1.15)
@@ -92,6 +93,28 @@ def sample_pigment(
         from_unit(np.clip(haemoglobin, *_U_LIMITS), HAEMOGLOBIN_RANGE),
         record,
     )
+
+
+def painted_pigment(
+    head: HeadMesh, vertices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """The pigments that a head's texture has at some of its vertices; as `sample_pigment`.
+
+    Texels nearest to a vertex count; the renderer reads the texture itself.
+    """
+    corner = head.faces >= 0
+    uv = np.zeros((len(head.vertices), 2))
+    uv[head.faces[corner]] = head.uv[corner]
+    height, width = head.pigment.shape[:2]
+    column, row = (uv[vertices] % 1 * [width, height]).astype(int).T
+    pigment = head.pigment[height - 1 - row, column].astype(np.float64)
+    melanin, haemoglobin = np.median(pigment, 0)
+    record = {
+        "group": "texture",
+        "melanin_u": float(to_unit(melanin, MELANIN_RANGE)),
+        "haemoglobin_u": float(to_unit(haemoglobin, HAEMOGLOBIN_RANGE)),
+    }
+    return pigment[:, 0], pigment[:, 1], record
 
 
 def _marks(

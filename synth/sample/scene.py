@@ -16,7 +16,7 @@ from synth.sample.layout import layout_of
 from synth.sample.light import expose, sample_light
 from synth.sample.makeup import sample_makeup
 from synth.sample.not_skin import sample_not_skin
-from synth.sample.pigment import sample_pigment
+from synth.sample.pigment import painted_pigment, sample_pigment
 from synth.sample.strands import sample_strands
 from synth.sample.surface import sample_surface
 from synth.sample.view import project, sample_view
@@ -36,7 +36,10 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     region, skin = layout.region, layout.skin
     head = provider.sample(rng)
     makeup = sample_makeup(rng, config, layout)
-    melanin, haemoglobin, pigment_record = sample_pigment(rng, config, layout, makeup.evenness)
+    if head.pigment.size:
+        melanin, haemoglobin, pigment_record = painted_pigment(head, skin)
+    else:
+        melanin, haemoglobin, pigment_record = sample_pigment(rng, config, layout, makeup.evenness)
     tone = pigment_record["melanin_u"]
     surface = sample_surface(rng, config, layout)
     hair = sample_hair(rng, config, layout, tone)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_scenes import EYE, FACE, ball, lamp, plate, scene
@@ -6,7 +8,7 @@ from bioface import SkinModel
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from synth.blender.passes import RECOMPOSITION_TOLERANCE, RenderCheckError
 from synth.blender.render import render, render_sample
-from synth.dataset.schema import CHANNELS
+from synth.dataset.schema import CHANNELS, OPTIONAL_CHANNELS
 from synth.scene import GROUPS, REGIONS
 
 pytestmark = pytest.mark.bpy
@@ -139,3 +141,64 @@ def test_the_same_seed_gives_the_same_numbers_on_any_number_of_threads():
 def test_a_head_out_of_view_is_refused():
     with pytest.raises(RenderCheckError, match="not in view"):
         render(scene(distance=-120.0), 16, 1)
+
+
+def test_painted_pigments_come_out_as_painted_like_those_of_vertices():
+    """The same field as a texture and as a vertex attribute; the AOV holds it either way."""
+    texel = (np.arange(64) + 0.5) / 64
+    along, up = np.meshgrid(texel, texel[::-1])
+    painted = np.stack([0.05 + 0.3 * along, 0.01 + 0.04 * up], -1).astype(np.float32)
+    head = plate(9.0)
+    u, v = (head.vertices[:, :2] / 9.0 + 1).T / 2
+    texture = scene(replace(head, pigment=painted), melanin=0.9, haemoglobin=0.9, distance=60.0)
+    vertices = scene(head, melanin=0.05 + 0.3 * u, haemoglobin=0.01 + 0.04 * v, distance=60.0)
+    for view, tolerance in ((texture, 1e-3), (vertices, 2e-4)):
+        channels = render_sample(view, 32, 16)
+        where = channels["mask"] > 0.99
+        where &= (np.abs(channels["uv.U"] - 0.5) < 0.47) & (np.abs(channels["uv.V"] - 0.5) < 0.47)
+        across, height = (channels[f"uv.{axis}"][where] for axis in "UV")
+        assert where.sum() > 100
+        np.testing.assert_allclose(
+            channels["melanin"][where], 0.05 + 0.3 * across, atol=0.3 * tolerance
+        )
+        np.testing.assert_allclose(
+            channels["haemoglobin"][where], 0.01 + 0.04 * height, atol=0.04 * tolerance
+        )
+
+
+def test_a_lens_blurs_what_is_out_of_focus_and_keeps_what_is_in_it():
+    edges = {}
+    for focus in (120.0, 100.0):
+        view = scene(plate(6.0))
+        lens = replace(view.view, aperture=20.0, focus=focus)
+        channels = render_sample(replace(view, view=lens), 48, 64)
+        partial = (channels["coverage"] > 0.02) & (channels["coverage"] < 0.98)
+        edges[focus] = partial.sum()
+        inside = channels["mask"] > 0.5
+        np.testing.assert_allclose(channels["melanin"][inside], 0.1, rtol=1e-3)
+    sharp = render_sample(scene(plate(6.0)), 48, 64)["coverage"]
+    assert edges[120.0] == ((sharp > 0.02) & (sharp < 0.98)).sum()
+    # circle of confusion: 20 cm x 20 / 100 = 4 cm, 6.7 pixels; the plate's outline is 80 long
+    assert edges[100.0] == pytest.approx(6.7 * 80, rel=0.2)
+
+
+def test_occlusion_is_the_share_of_the_sky_that_is_hidden():
+    """The floor of a right-angled corner is half hidden at the wall and open far from it."""
+    floor = np.array([[-30, 0, 0], [30, 0, 0], [30, 30, 0], [-30, 30, 0]])
+    wall = np.array([[-30, 0, 30], [30, 0, 30], [30, 0, 0], [-30, 0, 0]])
+    head = plate(1.0)
+    corner = replace(
+        head,
+        vertices=np.concatenate([floor, wall]).astype(np.float32),
+        canonical=np.zeros((8, 3), np.float32),
+        faces=np.array([[0, 1, 2, 3], [4, 5, 6, 7]], np.int32),
+        uv=np.full((2, 4, 2), 0.5, np.float32),
+    )
+    view = scene(corner)
+    channels = render(view, 32, 64, occlusion=True).channels
+    on_floor = (channels["normal.Z"] > 0.99) & (channels["coverage"] > 0.99)
+    y = channels["position.Y"]
+    near, far = (on_floor & (low < y) & (y < high) for low, high in ((0, 2), (11, 14)))
+    assert channels["occlusion"][near].mean() == pytest.approx(0.47, abs=0.05)
+    assert channels["occlusion"][far].mean() < 0.35
+    assert set(channels) == {*CHANNELS, *OPTIONAL_CHANNELS}

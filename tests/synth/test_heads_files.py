@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from bioface.errors import InputError
+from bioface.exr import write_exr
 from synth.heads import install, load_provider
 from synth.heads.obj import read_obj, read_vertices
+from synth.sample.config import SampleConfig
+from synth.sample.layout import layout_of
+from synth.sample.scene import sample_scene
 from synth.scene import REGIONS
 
 ICT_FILE = Path(__file__).parents[3] / "shared" / "heads" / "ict_facekit_f16.npz"
@@ -118,6 +122,36 @@ def test_user_mesh_takes_landmarks_as_points(tmp_path, procedural):
     points = procedural.vertices[procedural.landmarks].tolist()
     path.with_suffix(".landmarks.json").write_text(json.dumps(points))
     np.testing.assert_array_equal(load_provider(path).mean().landmarks, procedural.landmarks)
+
+
+def test_a_user_mesh_takes_its_pigments_from_a_texture(tmp_path, procedural):
+    path = write_obj(tmp_path / "hero.obj", procedural)
+    plain = load_provider(path)
+    texel = (np.arange(32) + 0.5) / 32
+    melanin = np.broadcast_to(0.05 + 0.3 * texel[::-1, None], (32, 32)).astype(np.float32).copy()
+    melanin[0, 0] = 0.0  # as an estimate leaves what it did not see
+    write_exr(path.with_suffix(".skin.exr"), {"melanin": melanin, "haemoglobin": melanin / 10})
+    provider = load_provider(path)
+    assert provider.asset_hash != plain.asset_hash
+    assert provider.mean().pigment[0, 0, 0] == pytest.approx(0.2, abs=0.01)
+
+    scene = sample_scene(np.random.default_rng(0), SampleConfig(), provider)
+    assert scene.record["pigment"]["group"] == "texture"
+    np.testing.assert_array_equal(scene.head.pigment, provider.mean().pigment)
+    layout = layout_of(provider)
+    height = np.zeros(len(layout.region))
+    real = procedural.faces >= 0
+    height[procedural.faces[real]] = procedural.uv[real][:, 1]
+    expected = 0.05 + 0.3 * height[layout.skin]
+    near = np.abs(scene.attributes["melanin"][layout.skin] - expected) < 0.01
+    assert near.mean() > 0.999  # all but those at the texel without a value
+
+    write_exr(path.with_suffix(".skin.exr"), {"melanin": melanin})
+    with pytest.raises(InputError, match="no channel haemoglobin"):
+        load_provider(path)
+    write_exr(path.with_suffix(".skin.exr"), {"melanin": 9 * melanin, "haemoglobin": melanin})
+    with pytest.raises(InputError, match="between 0 and 1"):
+        load_provider(path)
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "{}", "nonsense", "[" + "1.5," * 67 + "1]"])
