@@ -14,6 +14,7 @@ COMMANDS = {
     "estimate": ("bioface.commands.estimate", "read skin, light and camera from face photos"),
     "edit": ("bioface.commands.edit", "re-render a photo with changed skin or light"),
     "train": ("bioface.commands.train", "pretrain and fine-tune the encoder"),
+    "export": ("bioface.commands.export", "write the network as ONNX, for use without torch"),
     "evaluate": ("bioface.commands.evaluate", "measure what accuracy there can be"),
     "validate-skin": (
         "bioface.commands.validate_skin",

@@ -43,12 +43,12 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from bioface.photo.files import find_photos
-    from bioface.photo.read import load_model
+    from bioface.photo.network import load_network
     from bioface.photo.result import check_outputs
 
     photos = find_photos(options.photos)
     check_outputs(options.out, photos, overwrite=options.overwrite)
-    model = None if options.albedo else load_model(options.weights)
+    model = None if options.albedo else load_network(options.weights)
     failed = 0
     with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
         for photo in progress:

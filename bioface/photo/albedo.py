@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from bioface import __version__
-from bioface.atomic import replacing
-from bioface.errors import BiofaceError, InputError
-from bioface.exr import write_exr
+from bioface.errors import InputError
 from bioface.photo.files import read_photo, to_bytes
+from bioface.photo.result import skin_record, write_files
 from bioface.spectral.backend import like
 from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.fast import decode_maps
@@ -69,7 +66,7 @@ def write_albedo_maps(
     """Read an albedo texture and write its maps beside each other; returns the path of the EXR.
 
     `<stem>.exr` holds `melanin`, `haemoglobin`, `mask`, `albedo.R/.G/.B` and
-    `reconstruction.R/.G/.B`; `<stem>.json` the medians over skin and the skin model;
+    `reconstruction.R/.G/.B`; `<stem>.json` the medians over skin, the skin model and its constants;
     `<stem>.png` the texture, both maps over unit u and the reconstruction. All or none of them.
 
     Raises
@@ -79,8 +76,6 @@ def write_albedo_maps(
     BiofaceError
         A file exists and `overwrite` is false, or the folder cannot be written.
     """
-    from PIL import Image
-
     source = Path(texture)
     maps = read_albedo(read_photo(source))
     skin = maps["mask"] > 0.95
@@ -95,23 +90,10 @@ def write_albedo_maps(
             "haemoglobin_median": float(np.median(maps["haemoglobin"][skin])),
             "pixels": int(skin.sum()),
         },
-        "skin_model": SkinModel.load().name,
+        **skin_record(SkinModel.load()),
         "version": __version__,
     }
-    base = Path(folder) / source.stem
-    try:
-        base.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BiofaceError(f"{folder}: cannot be made ({error.strerror})") from error
-    exr, text, picture = (Path(f"{base}{suffix}") for suffix in (".exr", ".json", ".png"))
-    with ExitStack() as stack:
-        ready = [
-            stack.enter_context(replacing(p, overwrite=overwrite)) for p in (exr, text, picture)
-        ]
-        write_exr(ready[0], planes)
-        ready[1].write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-        Image.fromarray(_picture(maps)).save(ready[2], format="PNG")
-    return exr
+    return write_files(folder, source.stem, planes, numbers, _picture(maps), overwrite=overwrite)
 
 
 def _picture(maps: dict[str, np.ndarray]) -> np.ndarray:

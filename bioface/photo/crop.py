@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from bioface.photo.landmarks import bounding_box, eye_centres
+from bioface.photo.resample import blocks, enlarge, sample
 
 FRAMING = 1.8
 """Side of the crop over the larger side of the upright box of the 68 landmarks."""
+
+_FINEST = 8  # times that a crop is enlarged by cubics; what is left is linear
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ class Crop:
         side = framing * max(right - left, bottom - top)
         return cls((float(middle[0]), float(middle[1])), side, roll, size)
 
+    @classmethod
+    def around_box(cls, box: tuple[float, float, float, float], size: int) -> Crop:
+        """The crop around an upright face's (left, top, right, bottom) box of 68 landmarks."""
+        left, top, right, bottom = box
+        side = FRAMING * max(right - left, bottom - top)
+        return cls(((left + right) / 2, (top + bottom) / 2), side, 0.0, size)
+
     def to_photo(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in pixels of the crop to pixels of the photo."""
         scale = self.side / self.size
@@ -61,30 +72,30 @@ class Crop:
         Each pixel is the mean over the area it covers, so shrinking does not alias. Beyond the
         photo's edge its last pixel is repeated.
         """
-        import cv2
-
-        fold = int(np.clip(np.ceil(self.side / self.size), 1, 32))
+        rows, columns = self.window((image.shape[0], image.shape[1]))
+        scale = self.side / self.size
+        factor = max(int(scale / 2), 1)
+        part = np.atleast_3d(image[rows.start : rows.stop + factor, columns.start :])
+        part = part[:, : columns.stop - columns.start + factor]
+        fold = int(np.ceil(scale / factor))
         fine = Crop(self.centre, self.side, self.roll, self.size * fold)
-        out = cv2.warpAffine(
-            np.ascontiguousarray(image),
-            _affine(fine.to_photo),
-            (fine.size, fine.size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        if fold > 1:
-            out = cv2.resize(out, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        return out
+        corner = np.array([columns.start, rows.start])
+        matrix = _affine(lambda points: (fine.to_photo(points) - corner) / factor)
+        found = sample(blocks(part, factor), matrix, (fine.size, fine.size))
+        found = blocks(found, fold).reshape(self.size, self.size, *image.shape[2:])
+        if np.issubdtype(image.dtype, np.integer):
+            found = np.round(found)
+        return found.astype(image.dtype)
 
-    def window(self, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns of the photo of `shape` (H, W) that the turned square touches."""
-        corners = self.to_photo(
-            np.array([[0, 0], [self.size, 0], [0, self.size], [self.size, self.size]], np.float64)
-        )
+    def window(self, shape: tuple[int, int], beyond: float = 0.0) -> tuple[slice, slice]:
+        """Rows and columns of the photo of `shape` (H, W) that the turned square touches.
+
+        `beyond` widens the square on every side by that part of its side.
+        """
+        ends = np.array([-beyond, 1 + beyond]) * self.size
+        corners = self.to_photo(np.stack(np.meshgrid(ends, ends), axis=-1).reshape(4, 2))
         left, top, right, bottom = bounding_box(corners)
-        rows = slice(max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), shape[0]))
-        columns = slice(max(int(np.floor(left)), 0), min(int(np.ceil(right)), shape[1]))
-        return rows, columns
+        return _clipped(top, bottom, shape[0]), _clipped(left, right, shape[1])
 
     def place(self, planes: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
         """Resample planes (size, size, C) of the crop at the photo's pixels in `window`.
@@ -92,24 +103,19 @@ class Crop:
         Returns (h, w, C) float32: bicubic, each value kept within the range of its plane; beyond
         the crop its last pixel is repeated.
         """
-        import cv2
-
         rows, columns = window
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        corner = np.array([columns.start, rows.start], np.float64)
-        matrix = _affine(lambda points: self.from_photo(points + corner))
-        out = np.empty((height, width, planes.shape[-1]), np.float32)
-        for channel in range(planes.shape[-1]):
-            plane = np.ascontiguousarray(planes[..., channel], np.float32)
-            placed = cv2.warpAffine(
-                plane,
-                matrix,
-                (width, height),
-                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            out[..., channel] = np.clip(placed, plane.min(), plane.max())
-        return out
+        factor = int(np.clip(np.ceil(self.side / self.size), 1, _FINEST))
+        lowest, highest = planes.min(axis=(0, 1)), planes.max(axis=(0, 1))
+        fine = np.clip(enlarge(planes, factor), lowest, highest)
+        corner = np.array([columns.start, rows.start])
+        matrix = _affine(lambda points: self.from_photo(points + corner) * factor)
+        return sample(fine, matrix, (rows.stop - rows.start, columns.stop - columns.start))
+
+
+def _clipped(low: float, high: float, length: int) -> slice:
+    """Pixels of a line of `length` between two places; at least one."""
+    start = min(max(int(np.floor(low)), 0), length - 1)
+    return slice(start, max(min(int(np.ceil(high)), length), start + 1))
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -117,45 +123,7 @@ def _rotation(angle: float) -> np.ndarray:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def _affine(mapping) -> np.ndarray:  # noqa: ANN001
-    """The 2x3 matrix OpenCV wants, whose pixel centres lie at whole numbers, of a point mapping."""
-    base = mapping(np.array([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5]])) - 0.5
-    return np.stack([base[1] - base[0], base[2] - base[0], base[0]], axis=1)
-
-
-def fill_outside(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Replace what lies where `weight` is low by a smooth continuation from where it is high.
-
-    Push-pull: weighted means on ever coarser grids, blended back from coarse to fine. Where the
-    weight is 1 the planes are unchanged.
-
-    Parameters
-    ----------
-    planes
-        (h, w, C) float32.
-    weight
-        (h, w), 0-1.
-    """
-    import cv2
-
-    height, width = weight.shape
-    weight = np.clip(weight, 0, 1)[..., None].astype(np.float32)
-    if min(height, width) <= 2:
-        total = weight.sum()
-        mean = (planes * weight).sum(axis=(0, 1)) / total if total > 0 else planes.mean((0, 1))
-        coarse = np.broadcast_to(mean, planes.shape)
-    else:
-        half = (max((width + 1) // 2, 1), max((height + 1) // 2, 1))
-        small_weight = _shrink(weight, half)
-        small = _shrink(planes * weight, half) / np.maximum(small_weight, 1e-6)
-        filled = fill_outside(small, np.minimum(small_weight[..., 0] * 4, 1))
-        coarse = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-        coarse = coarse.reshape(planes.shape)
-    return (weight * planes + (1 - weight) * coarse).astype(np.float32)
-
-
-def _shrink(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    import cv2
-
-    out = cv2.resize(planes, size, interpolation=cv2.INTER_AREA)
-    return out.reshape(size[1], size[0], planes.shape[-1])
+def _affine(mapping: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The matrix (2, 3) of an affine mapping of points (N, 2)."""
+    origin, x, y = mapping(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    return np.stack([x - origin, y - origin, origin], axis=1)

@@ -14,16 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from bioface.errors import InputError, MissingDependencyError
 from bioface.photo.crop import Crop
-from bioface.photo.landmarks import bounding_box, eye_centres, ibug_landmarks, skin_region
-
-MIN_FACE = 20.0
-"""Smallest face reported: larger side of the 68-landmark box in pixels."""
+from bioface.photo.face import MIN_FACE, Face
+from bioface.photo.landmarks import bounding_box, eye_centres, ibug_landmarks
 
 _DETECTION_CONFIDENCE = 0.4
 _SURELY_UPRIGHT = 0.85  # detection score that no turned face reaches; upright ones score .9
@@ -34,37 +33,9 @@ _TILE_LEVELS = ((640, 2), (1600, 4))  # photos with a side from the first: that 
 _SAME_FACE = 0.5  # share of the smaller box inside the other above which both are one face
 
 
-@dataclass(frozen=True)
-class Face:
-    """One face of a photo; pixel coordinates as in `bioface.photo.landmarks`.
-
-    Attributes
-    ----------
-    box
-        (left, top, right, bottom) of the 68 landmarks, pixels.
-    landmarks
-        (68, 2) float64, iBUG order, pixels (x, y).
-    mesh
-        (478, 2) float64, MediaPipe's face mesh, pixels.
-    shape
-        (H, W) of the photo.
-    """
-
-    box: tuple[float, float, float, float]
-    landmarks: np.ndarray
-    mesh: np.ndarray
-    shape: tuple[int, int]
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(H, W) float32 in 0-1: the mesh's skin region, `bioface.photo.landmarks.skin_region`."""
-        return skin_region(self.mesh, self.shape)
-
-    @property
-    def size(self) -> float:
-        """The larger side of the box, pixels."""
-        left, top, right, bottom = self.box
-        return max(right - left, bottom - top)
+def can_find() -> bool:
+    """Whether MediaPipe is installed."""
+    return find_spec("mediapipe") is not None
 
 
 def find_faces(srgb: np.ndarray) -> list[Face]:

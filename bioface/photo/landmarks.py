@@ -59,7 +59,7 @@ def bounding_box(points: np.ndarray) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-def skin_region(mesh: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def skin_region(mesh: np.ndarray, shape: tuple[int, int], *, holes: bool = True) -> np.ndarray:
     """How much of each pixel is facial skin by the mesh alone: float32 (H, W), 0-1, soft edges.
 
     The face oval without eyes, brows and inner mouth; lips count as skin. Exactly 0 away from the
@@ -71,6 +71,8 @@ def skin_region(mesh: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         Face mesh (478, 2), pixels.
     shape
         (H, W) of the photo.
+    holes
+        False keeps eyes, brows and inner mouth in: the whole oval.
     """
     import cv2
 
@@ -97,9 +99,10 @@ def skin_region(mesh: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return canvas.astype(np.float32) / 255
 
     skin = filled(FACE_OVAL)
-    for outline in (*EYES, *BROWS):
-        skin *= 1 - filled(outline, _GROW * size)
-    skin *= 1 - filled(INNER_MOUTH)
+    if holes:
+        for outline in (*EYES, *BROWS):
+            skin *= 1 - filled(outline, _GROW * size)
+        skin *= 1 - filled(INNER_MOUTH)
     skin = cv2.GaussianBlur(skin, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     skin[skin < 1 / 255] = 0
     region[y0:y1, x0:x1] = skin

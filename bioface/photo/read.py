@@ -1,21 +1,29 @@
-"""A photo to skin maps: find the faces, ask the network, recover detail, lay all on the photo."""
+"""A photo to skin maps: find the faces, ask the network, recover detail, lay all on the photo.
+
+Where the faces are known, numpy and onnxruntime are enough.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bioface.errors import InputError, MissingDependencyError
-from bioface.photo.crop import Crop, fill_outside
+from bioface.errors import InputError
+from bioface.photo.crop import Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
+from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
-from bioface.photo.find import Face, find_faces
-from bioface.photo.landmarks import bounding_box, skin_region
+from bioface.photo.find import can_find, find_faces
+from bioface.photo.locate import locate_face
+from bioface.photo.network import MULTIPLE, Network, Reading, Runtime, as_network, load_network
+from bioface.photo.resample import fill_outside
 from bioface.photo.result import COLOURS, SCALARS, Estimate, FaceEstimate
+from bioface.photo.skin_mask import REACH, skin_mask
 from bioface.spectral.colour import (
     ita,
     linear_srgb_to_xyz,
@@ -25,12 +33,13 @@ from bioface.spectral.colour import (
     xyz_to_lab,
 )
 from bioface.spectral.illuminant import NAMES, mix
-from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 if TYPE_CHECKING:
     from bioface.learn.weights import TrainedModel
-    from bioface.photo.network import Reading
+
+FaceSquare = tuple[float, float, float]
+"""Left, top and side of the square around a face: brows to chin, ear to ear."""
 
 SURE = 0.95
 """Mask from which a pixel counts in a face's medians."""
@@ -42,8 +51,10 @@ _LEAST_MASK = 1 / 255
 def estimate(
     photo: str | os.PathLike[str] | np.ndarray,
     *,
-    weights: str | os.PathLike[str] | TrainedModel | None = None,
+    weights: str | os.PathLike[str] | Network | TrainedModel | None = None,
     size: int | None = None,
+    runtime: Runtime = "auto",
+    face_box: FaceSquare | Sequence[FaceSquare] | None = None,
 ) -> Estimate:
     """Read melanin, haemoglobin, shading, light and camera of every face in a photo.
 
@@ -52,11 +63,21 @@ def estimate(
     photo
         Path of an image file, or sRGB (H, W, 3): uint8, or floats in 0-1.
     weights
-        Weight file, or a model from `bioface.learn.weights.load_weights` (load it once for many
-        photos); None takes the weights that ship with the package.
+        Weight file (`.safetensors`, or `.onnx` of `bioface export onnx`), or a network from
+        `bioface.photo.network.load_network` (load it once for many photos); None takes the weights
+        that ship with the package.
     size
-        Side in pixels of the square in which the network sees a face; None takes the size that it
-        was trained at. Detail beyond it is recovered at the photo's own resolution.
+        Side in pixels of the square in which the network sees a face, 32-1024, rounded up to a
+        multiple of 32; None takes the size that it was trained at. Detail beyond it is recovered
+        at the photo's own resolution.
+    runtime
+        What runs the network: `torch`, `onnx` (onnxruntime) or `auto`, by what is installed: see
+        `bioface.photo.network.load_network`. Both give the same maps within 1e-4.
+    face_box
+        Where the face is, if that is known: (x, y, side) of the square from brows to chin, x and y
+        its top left corner in pixels; or several. The faces must be upright. None looks for them,
+        with MediaPipe where it is installed, otherwise with the network (`bioface.photo.locate`:
+        one upright face that fills the picture). Without MediaPipe there are no landmarks.
 
     Returns
     -------
@@ -65,9 +86,10 @@ def estimate(
     Raises
     ------
     InputError
-        The photo cannot be read, shows no face, or the weights do not fit.
+        The photo cannot be read, shows no face, a face box lies outside it, or the weights do not
+        fit.
     MissingDependencyError
-        torch or MediaPipe is not installed.
+        Neither torch nor onnxruntime is installed, or not the one that is needed.
 
     Examples
     --------
@@ -78,56 +100,80 @@ def estimate(
     name = "photo" if isinstance(photo, np.ndarray) else os.fspath(photo)
     srgb = as_srgb(photo) if isinstance(photo, np.ndarray) else read_photo(photo)
     if weights is None or isinstance(weights, str | os.PathLike):
-        model = load_model(weights)
+        network = load_network(weights, runtime)
     else:
-        model = weights
-    return read_faces(srgb, faces_in(srgb, name), model, size=size)
+        network = as_network(weights)
+    return read_faces(srgb, faces_in(srgb, name, network, face_box), network, size=size)
 
 
-def faces_in(srgb: np.ndarray, name: str | os.PathLike[str] = "photo") -> list[Face]:
-    """The faces of a photo of sRGB floats, the largest first; `InputError` naming it for none."""
+def faces_in(
+    srgb: np.ndarray,
+    name: str | os.PathLike[str] = "photo",
+    network: Network | None = None,
+    face_box: FaceSquare | Sequence[FaceSquare] | None = None,
+) -> list[FaceBox]:
+    """The faces of a photo of sRGB floats, the largest first: those given, or those found.
+
+    Parameters
+    ----------
+    network
+        Finds the face where MediaPipe is not installed.
+    face_box
+        As in `estimate`.
+
+    Raises
+    ------
+    InputError
+        No face is found, or a box lies outside the photo; names the photo.
+    """
+    shape = (srgb.shape[0], srgb.shape[1])
+    if face_box is not None:
+        squares = np.atleast_2d(np.asarray(face_box, np.float64))
+        if squares.ndim != 2 or squares.shape[1] != 3:
+            raise InputError(f"face_box {face_box!r}: x, y and side in pixels, or several of them")
+        given = [FaceBox.square(x, y, side, shape) for x, y, side in squares.tolist()]
+        return sorted(given, key=lambda face: -face.size)
+    if network is not None and not can_find():
+        located = locate_face(srgb, network)
+        if located is None:
+            raise InputError(
+                f"{name}: no face found without MediaPipe; tell where it is with --face-box "
+                "(face_box), or run: pip install 'bioface[train]'"
+            )
+        return [located]
     faces = find_faces(to_bytes(srgb))
     if not faces:
         raise InputError(
             f"{name}: no face found; use a photo in which a face is unobstructed and at least "
-            "20 pixels wide"
+            "20 pixels wide, or tell where it is with --face-box (face_box)"
         )
-    return faces
+    return list(faces)
 
 
 def read_faces(
-    srgb: np.ndarray, faces: Sequence[Face], model: TrainedModel, *, size: int | None = None
+    srgb: np.ndarray,
+    faces: Sequence[FaceBox],
+    model: Network | TrainedModel,
+    *,
+    size: int | None = None,
 ) -> Estimate:
     """`estimate` for faces already found in a photo (H, W, 3) of sRGB floats in 0-1.
 
     Where faces overlap, a pixel belongs to the one whose centre is nearest in units of its size.
     """
-    from bioface.photo.network import decoder_skin
-
     if size is not None and not 32 <= size <= 1024:
         raise InputError(f"size {size}: the network sees faces in squares of 32-1024 pixels a side")
+    network = as_network(model)
     shape = (srgb.shape[0], srgb.shape[1])
     maps = {name: np.zeros(shape, np.float32) for name in SCALARS}
     maps |= {name: np.zeros((*shape, 3), np.float32) for name in COLOURS}
-    skin = decoder_skin(model)
-    size = size or int(model.encoder.config.size)
+    side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
     read = []
     for face in faces:
         others = [other for other in faces if other is not face]
-        read.append(_read_face(srgb, face, others, model, skin, size, maps))
+        read.append(_read_face(srgb, face, others, network, side, maps))
     record = {"path": None, "sha256": pixels_sha256(srgb)}
-    return Estimate(maps, tuple(read), skin, model.sha256, record)
-
-
-def load_model(weights: str | os.PathLike[str] | None = None) -> TrainedModel:
-    """`bioface.learn.weights.load_weights` with a readable error where torch is missing."""
-    try:
-        from bioface.learn.weights import load_weights
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{error.name or 'torch'} is not installed; run: pip install 'bioface[train]'"
-        ) from error
-    return load_weights(weights)
+    return Estimate(maps, tuple(read), network.skin, network.sha256, record)
 
 
 def as_srgb(photo: np.ndarray) -> np.ndarray:
@@ -149,15 +195,15 @@ def pixels_sha256(srgb: np.ndarray) -> str:
 
 
 def nearest_share(
-    face: Face | FaceEstimate, others: Sequence[Face | FaceEstimate], window: tuple[slice, slice]
+    face: FaceBox, others: Sequence[FaceBox], window: tuple[slice, slice]
 ) -> np.ndarray:
     """Which pixels of `window` belong to `face` rather than to another: bool (h, w)."""
     rows, columns = window
-    y, x = np.mgrid[rows, columns].astype(np.float32) + 0.5
+    y, x = np.ogrid[rows, columns]
+    y, x = y.astype(np.float32) + 0.5, x.astype(np.float32) + 0.5
 
-    def distance(one: Face | FaceEstimate) -> np.ndarray:
-        left, top, right, bottom = one.box
-        return np.hypot(x - (left + right) / 2, y - (top + bottom) / 2) / one.size
+    def distance(one: FaceBox) -> np.ndarray:
+        return np.hypot(x - one.centre[0], y - one.centre[1]) / one.size
 
     own = distance(face)
     nearest = np.ones(own.shape, bool)
@@ -168,22 +214,20 @@ def nearest_share(
 
 def _read_face(
     srgb: np.ndarray,
-    face: Face,
-    others: Sequence[Face],
-    model: TrainedModel,
-    skin: SkinModel,
+    face: FaceBox,
+    others: Sequence[FaceBox],
+    network: Network,
     size: int,
     maps: dict[str, np.ndarray],
 ) -> FaceEstimate:
     """Read one face and write its pixels into `maps`."""
-    from bioface.photo.network import read_crop
-
-    crop = Crop.around(face.landmarks, size)
-    reading = read_crop(model, _crop_srgb(srgb, crop))
+    landmarks = face.landmarks if isinstance(face, Face) else None
+    crop = Crop.around_box(face.box, size) if landmarks is None else Crop.around(landmarks, size)
+    reading = network.read(_crop_srgb(srgb, crop))
     spd = np.asarray(mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False))
     found = FaceEstimate(
         box=face.box,
-        landmarks=face.landmarks,
+        landmarks=landmarks,
         skin={},
         illuminant_weights=dict(zip(NAMES, map(float, reading.illuminant_weights), strict=True)),
         daylight_kelvin=reading.daylight_kelvin,
@@ -194,18 +238,16 @@ def _read_face(
         tone=reading.tone,
         method=reading.method,
     )
-    window = _window(face)
+    window = crop.window((srgb.shape[0], srgb.shape[1]), beyond=REACH)
+    linear = _linear(srgb[window], reading.tone)
     prior, network_mask = _on_photo(reading, crop, window)
-    corner = np.array([window[1].start, window[0].start])
-    mask = skin_region(face.mesh - corner, _shape(window)) * network_mask
+    mask, core = skin_mask(face, crop, window, network_mask, linear)
     if others:
         mask = mask * nearest_share(face, others, window)
     inside = mask > _LEAST_MASK
-    pixels = prior[inside]
-    photo = srgb[window][inside]
-    colours = SkinColours.of(skin, np.asarray(found.camera.projection(spd)))
-    linear = _linear(photo, reading.tone)
-    result = refine(linear, photo, Pixels(*pixels.T), mask[inside], colours)
+    colours = SkinColours.of(network.skin, np.asarray(found.camera.projection(spd)))
+    pixels = Pixels(*prior[inside].T)
+    result = refine(linear[inside], srgb[window][inside], pixels, mask[inside], colours)
     planes = {
         "melanin": from_unit(result.melanin_u, MELANIN_RANGE),
         "haemoglobin": from_unit(result.haemoglobin_u, HAEMOGLOBIN_RANGE),
@@ -217,7 +259,7 @@ def _read_face(
     }
     for name, values in planes.items():
         maps[name][window][inside] = values
-    return FaceEstimate(**{**vars(found), "skin": _summary(planes)})
+    return replace(found, skin=_summary(planes, mask[inside] * core[inside]))
 
 
 def _crop_srgb(srgb: np.ndarray, crop: Crop) -> np.ndarray:
@@ -235,20 +277,6 @@ def _linear(srgb: np.ndarray, tone: np.ndarray) -> np.ndarray:
     table = remove_tone(levels, tone) if np.any(tone) else srgb_decode(levels)
     table = np.asarray(table, np.float32)
     return table[np.round(srgb * (_LEVELS - 1)).astype(np.uint16)]
-
-
-def _window(face: Face) -> tuple[slice, slice]:
-    """Rows and columns of the photo around the face mesh."""
-    left, top, right, bottom = bounding_box(face.mesh)
-    margin = 0.05 * max(right - left, bottom - top) + 2
-    rows = slice(max(int(top - margin), 0), min(int(bottom + margin) + 1, face.shape[0]))
-    columns = slice(max(int(left - margin), 0), min(int(right + margin) + 1, face.shape[1]))
-    return rows, columns
-
-
-def _shape(window: tuple[slice, slice]) -> tuple[int, int]:
-    rows, columns = window
-    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def _on_photo(
@@ -276,12 +304,13 @@ def _on_photo(
     return placed[..., :4], np.clip(placed[..., 4], 0, 1)
 
 
-def _summary(planes: dict[str, np.ndarray]) -> dict[str, float | int | list[float] | None]:
-    """The face's numbers over its surest pixels (all of its pixels where none is sure)."""
-    mask = planes["mask"]
-    sure = mask > SURE
+def _summary(
+    planes: dict[str, np.ndarray], trust: np.ndarray
+) -> dict[str, float | int | list[float] | None]:
+    """The face's numbers over its surest pixels (the better ones where none is sure)."""
+    sure = trust > SURE
     if not sure.any():
-        sure = mask > 0.5 * mask.max(initial=0)
+        sure = trust > 0.5 * trust.max(initial=0)
     count = int(sure.sum())
     if not count:
         return {

@@ -18,6 +18,7 @@ from bioface import __version__
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
+from bioface.photo.face import FaceBox
 from bioface.spectral.camera import METHODS, Method
 from bioface.spectral.formation import Camera
 from bioface.spectral.illuminant import NAMES, Illuminant, cct
@@ -29,15 +30,14 @@ SUFFIXES = (".exr", ".json", ".png")
 
 
 @dataclass(frozen=True)
-class FaceEstimate:
+class FaceEstimate(FaceBox):
     """One face: where it is, and the light and camera its skin was read under.
 
     Attributes
     ----------
-    box
-        (left, top, right, bottom) of the 68 landmarks in pixels of the photo.
     landmarks
-        (68, 2) iBUG points (x, y), pixels from the photo's top left corner.
+        (68, 2) iBUG points (x, y), pixels from the photo's top left corner; None for a face known
+        by its box alone.
     skin
         Numbers over the surest skin pixels: `melanin_median` and `haemoglobin_median` (volume
         fractions), `albedo_median` (linear sRGB), `ita_degrees`, `pixels` (how many).
@@ -59,8 +59,7 @@ class FaceEstimate:
         How raw becomes XYZ.
     """
 
-    box: tuple[float, float, float, float]
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
     skin: Mapping[str, Any]
     illuminant_weights: Mapping[str, float]
     daylight_kelvin: float
@@ -82,23 +81,11 @@ class FaceEstimate:
         """The camera as the decoder takes it."""
         return Camera(self.sensitivities, self.gains, self.method)
 
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Middle (x, y) of the box."""
-        left, top, right, bottom = self.box
-        return (left + right) / 2, (top + bottom) / 2
-
-    @property
-    def size(self) -> float:
-        """The larger side of the box, pixels."""
-        left, top, right, bottom = self.box
-        return max(right - left, bottom - top)
-
     def to_json(self) -> dict[str, Any]:
         """As DESIGN's estimate JSON holds a face."""
         return {
             "face_box": _rounded(self.box, 2),
-            "landmarks": _rounded(self.landmarks, 2),
+            "landmarks": None if self.landmarks is None else _rounded(self.landmarks, 2),
             "skin": dict(self.skin),
             "illuminant": {
                 "weights": {name: float(self.illuminant_weights[name]) for name in NAMES},
@@ -120,12 +107,12 @@ class FaceEstimate:
         """The inverse of `to_json`; KeyError, TypeError or ValueError for another layout."""
         light, camera = entry["illuminant"], entry["camera"]
         left, top, right, bottom = map(float, entry["face_box"])
-        method = camera["method"]
+        method, landmarks = camera["method"], entry["landmarks"]
         if method not in METHODS:
             raise ValueError(f"raw to XYZ method {method!r}")
         return cls(
             box=(left, top, right, bottom),
-            landmarks=_array(entry["landmarks"], (68, 2)),
+            landmarks=None if landmarks is None else _array(landmarks, (68, 2)),
             skin=dict(entry["skin"]),
             illuminant_weights={name: float(light["weights"][name]) for name in NAMES},
             daylight_kelvin=float(light["daylight_kelvin"]),
@@ -199,8 +186,7 @@ class Estimate:
             **faces[0],
             "faces": faces,
             "photo": {**self.photo, "width": width, "height": height},
-            "skin_model": self.skin.name,
-            "skin_constants": {name: float(v) for name, v in self.skin.constants.items()},
+            **skin_record(self.skin),
             "weights_sha256": self.weights_sha256,
             "version": self.version,
         }
@@ -210,7 +196,36 @@ def write_estimate(
     folder: str | os.PathLike[str],
     stem: str,
     estimate: Estimate,
-    picture: np.ndarray,
+    picture: np.ndarray | None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write an estimate's files, see `write_files`; returns the path of the EXR.
+
+    Parameters
+    ----------
+    picture
+        The montage (h, w, 3) uint8, see `bioface.photo.montage`; None for no PNG.
+    """
+    return write_files(
+        folder, stem, estimate.channels(), estimate.to_json(), picture, overwrite=overwrite
+    )
+
+
+def skin_record(skin: SkinModel) -> dict[str, Any]:
+    """`skin_model` and `skin_constants`, the entries of a JSON that tell the skin model."""
+    return {
+        "skin_model": skin.name,
+        "skin_constants": {name: float(value) for name, value in skin.constants.items()},
+    }
+
+
+def write_files(
+    folder: str | os.PathLike[str],
+    stem: str,
+    channels: Mapping[str, np.ndarray],
+    numbers: Mapping[str, Any],
+    picture: np.ndarray | None,
     *,
     overwrite: bool = False,
 ) -> Path:
@@ -220,8 +235,10 @@ def write_estimate(
 
     Parameters
     ----------
+    channels, numbers
+        Content of the EXR and of the JSON.
     picture
-        The montage (h, w, 3) uint8, see `bioface.photo.montage`.
+        (h, w, 3) uint8; None writes no PNG (and needs no Pillow).
     overwrite
         Replace existing files; otherwise any of them is an error.
 
@@ -230,23 +247,25 @@ def write_estimate(
     BiofaceError
         A file exists, or the folder cannot be written.
     """
-    from PIL import Image
-
     base = Path(folder) / stem
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BiofaceError(f"{folder}: cannot be made ({error.strerror})") from error
-    exr, numbers, png = (Path(f"{base}{suffix}") for suffix in SUFFIXES)
+    paths = [Path(f"{base}{suffix}") for suffix in SUFFIXES]
     with ExitStack() as stack:
         # Each file is complete under a temporary name before the first gets its own.
-        temporary = [
-            stack.enter_context(replacing(p, overwrite=overwrite)) for p in (exr, numbers, png)
-        ]
-        write_exr(temporary[0], estimate.channels())
-        temporary[1].write_text(_json_text(estimate.to_json()), encoding="utf-8")
-        Image.fromarray(picture).save(temporary[2], format="PNG")
-    return exr
+        exr, text, *png = (
+            stack.enter_context(replacing(path, overwrite=overwrite))
+            for path in (paths if picture is not None else paths[:2])
+        )
+        write_exr(exr, channels)
+        text.write_text(_json_text(numbers), encoding="utf-8")
+        if picture is not None:
+            from PIL import Image
+
+            Image.fromarray(picture).save(png[0], format="PNG")
+    return paths[0]
 
 
 def read_estimate(path: str | os.PathLike[str]) -> Estimate:

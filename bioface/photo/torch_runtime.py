@@ -1,80 +1,79 @@
-"""The encoder seen from numpy: one face crop in, maps, light and camera out. Imports torch."""
+"""The encoder run by torch. Imports torch."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from bioface.learn.weights import TrainedModel
-from bioface.spectral.camera import Method
+from bioface.learn.encoder import Prediction
+from bioface.learn.weights import TrainedModel, load_weights
+from bioface.photo.network import Reading
 from bioface.spectral.skin import SkinModel
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What the network says about one crop; float64 where not said otherwise.
+class TorchNetwork:
+    """A `bioface.photo.network.Network` around a model from `bioface.learn.weights`."""
 
-    Attributes
-    ----------
-    melanin_u, haemoglobin_u, diffuse_shading, specular_shading, mask
-        (h, w) float32; pigments in u.
-    illuminant_weights
-        (14,) in the order of `bioface.spectral.illuminant.NAMES`, sum 1.
-    daylight_kelvin
-        K.
-    b
-        (N,) camera coefficients.
-    sensitivities
-        (33, 3) of that camera by the decoder's camera model.
-    gains, tone
-        (2,) each, the decoder's default tone included.
-    method
-        How raw becomes XYZ.
-    """
+    model: TrainedModel
+    runtime = "torch"
 
-    melanin_u: np.ndarray
-    haemoglobin_u: np.ndarray
-    diffuse_shading: np.ndarray
-    specular_shading: np.ndarray
-    mask: np.ndarray
-    illuminant_weights: np.ndarray
-    daylight_kelvin: float
-    b: np.ndarray
-    sensitivities: np.ndarray
-    gains: np.ndarray
-    tone: np.ndarray
-    method: Method
+    @classmethod
+    def load(cls, weights: str | os.PathLike[str] | None = None) -> TorchNetwork:
+        """Read a weight file; None means the one of the package. Errors as in `load_weights`."""
+        return cls(load_weights(weights))
 
+    @property
+    def size(self) -> int:
+        """Side in pixels of the crops it was trained on."""
+        return int(self.model.encoder.config.size)
 
-def read_crop(model: TrainedModel, srgb: np.ndarray) -> Reading:
-    """Run the encoder on one crop (h, w, 3) of sRGB in 0-1."""
-    with torch.inference_mode():
-        image = torch.from_numpy(np.ascontiguousarray(srgb.transpose(2, 0, 1), np.float32))
-        prediction = model.encoder(image[None])
-        camera = model.decoder.camera(prediction)
-        tone = model.decoder.tone(prediction)
-        sensitivities = torch.as_tensor(camera.sensitivities)
-        weights = prediction.illuminant_weights[0].double()
-        return Reading(
-            melanin_u=prediction.melanin_u[0].numpy(),
-            haemoglobin_u=prediction.haemoglobin_u[0].numpy(),
-            diffuse_shading=prediction.diffuse_shading[0].numpy(),
-            specular_shading=prediction.specular_shading[0].numpy(),
-            mask=prediction.mask[0].numpy(),
-            illuminant_weights=(weights / weights.sum()).numpy(),
-            daylight_kelvin=float(prediction.daylight_kelvin[0]),
-            b=prediction.b[0].double().numpy(),
-            sensitivities=sensitivities[0].double().numpy(),
-            gains=prediction.gains[0].double().numpy(),
-            tone=tone[0].double().numpy(),
-            method=camera.method,
-        )
+    @property
+    def sha256(self) -> str:
+        """Of the weight file."""
+        return self.model.sha256
 
+    @cached_property
+    def skin(self) -> SkinModel:
+        """The decoder's skin model, its constants as numbers."""
+        with torch.inference_mode():
+            skin = self.model.decoder.skin()
+            constants = {name: float(value) for name, value in skin.constants.items()}
+            return skin.with_constants(**constants)
 
-def decoder_skin(model: TrainedModel) -> SkinModel:
-    """The decoder's skin model with its constants as numbers."""
-    with torch.inference_mode():
-        skin = model.decoder.skin()
-        return skin.with_constants(**{name: float(value) for name, value in skin.constants.items()})
+    def read(self, srgb: np.ndarray) -> Reading:
+        """Read one crop (h, w, 3) of sRGB in 0-1."""
+        with torch.inference_mode():
+            prediction = self._predict(srgb[None])
+            camera = self.model.decoder.camera(prediction)
+            tone = self.model.decoder.tone(prediction)
+            weights = prediction.illuminant_weights[0].double()
+            return Reading(
+                melanin_u=prediction.melanin_u[0].numpy(),
+                haemoglobin_u=prediction.haemoglobin_u[0].numpy(),
+                diffuse_shading=prediction.diffuse_shading[0].numpy(),
+                specular_shading=prediction.specular_shading[0].numpy(),
+                mask=prediction.mask[0].numpy(),
+                illuminant_weights=(weights / weights.sum()).numpy(),
+                daylight_kelvin=float(prediction.daylight_kelvin[0]),
+                b=prediction.b[0].double().numpy(),
+                sensitivities=torch.as_tensor(camera.sensitivities)[0].double().numpy(),
+                gains=prediction.gains[0].double().numpy(),
+                tone=tone[0].double().numpy(),
+                method=camera.method,
+            )
+
+    def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
+        """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""
+        with torch.inference_mode():
+            return self._predict(srgb).mask.numpy()
+
+    def _predict(self, srgb: np.ndarray) -> Prediction:
+        images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
+        image: Tensor = torch.from_numpy(images)
+        return self.model.encoder(image)

@@ -41,6 +41,18 @@ def weights(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def onnx_weights(weights, tmp_path_factory):
+    """The same network as `bioface export onnx` writes it."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from bioface.cli import main
+
+    path = tmp_path_factory.mktemp("onnx") / "untrained.onnx"
+    assert main(["export", "onnx", "--weights", str(weights), "--out", str(path)]) == 0
+    return path
+
+
 @pytest.fixture
 def by_hand() -> tuple[np.ndarray, Estimate]:
     """A 40x60 picture (sRGB floats) and an estimate of one face that explains part of it."""

@@ -41,6 +41,7 @@ def test_a_texture_gives_its_pigments(texture, tmp_path):
     assert difference.max() < 0.01
     numbers = json.loads((tmp_path / "out" / "face.json").read_text())
     assert numbers["skin"]["pixels"] == skin.sum()
+    assert numbers["skin_constants"] == dict(SkinModel.load().constants)
     with Image.open(tmp_path / "out" / "face.png") as picture:
         assert picture.size == (256, 64)
 

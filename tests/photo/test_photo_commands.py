@@ -78,7 +78,7 @@ def test_refusals_before_any_work(tmp_path, photo, weights, capsys, monkeypatch)
     def no_work(*_arguments, **_keywords):
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("bioface.photo.read.load_model", no_work)
+    monkeypatch.setattr("bioface.photo.network.load_network", no_work)
     out = tmp_path / "out"
     twin = photo.with_suffix(".jpg")
     cases = [

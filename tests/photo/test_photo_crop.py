@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2")
-
-from bioface.photo.crop import FRAMING, Crop, fill_outside
+from bioface.photo.crop import FRAMING, Crop
+from bioface.photo.resample import enlarge, fill_outside, shrink
 
 
 def test_points_there_and_back():
@@ -81,3 +80,32 @@ def test_fill_outside_keeps_the_inside_and_continues_it(shape):
 def test_fill_outside_without_any_inside_is_finite():
     planes = np.random.default_rng(0).uniform(0, 1, (16, 16, 2)).astype(np.float32)
     assert np.isfinite(fill_outside(planes, np.zeros((16, 16), np.float32))).all()
+
+
+def test_cubic_enlargement_agrees_with_opencv():
+    cv2 = pytest.importorskip("cv2")
+    planes = np.random.default_rng(0).uniform(0, 1, (9, 12, 2)).astype(np.float32)
+    expected = cv2.resize(planes, (36, 27), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(enlarge(planes, 3) - expected).max() < 1e-5
+
+
+def test_area_means_agree_with_opencv():
+    cv2 = pytest.importorskip("cv2")
+    image = np.random.default_rng(0).uniform(0, 1, (50, 37, 3)).astype(np.float32)
+    expected = cv2.resize(image, (10, 21), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrink(image, (21, 10)) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.3])
+def test_a_crop_is_the_mean_over_what_it_covers(roll):
+    """Against thirty-two samples a side of every pixel of the crop."""
+    y, x = np.mgrid[0:400, 0:300].astype(np.float32)
+    image = np.sin(x / 9) + np.cos(y / 7)
+    crop = Crop((140.0, 210.0), 190.0, roll, 24)
+    found = crop.extract(image)
+    at = (np.arange(24 * 32) + 0.5) / 32
+    points = crop.to_photo(np.stack(np.meshgrid(at, at), axis=-1)) - 0.5
+    fine = np.sin(points[..., 0] / 9) + np.cos(points[..., 1] / 7)
+    expected = fine.reshape(24, 32, 24, 32).mean(axis=(1, 3))
+    assert np.abs(found - expected).max() < 0.05
+    assert np.abs(found - expected).mean() < 0.015
