@@ -118,11 +118,11 @@ def _accuracy(options: argparse.Namespace) -> None:
 def _portraits(options: argparse.Namespace) -> dict[str, Any]:
     """Behaviour on photos."""
     from bioface.evaluate.portraits import held_out, portraits
-    from bioface.learn.weights import load_weights
+    from bioface.photo.network import load_network
 
     photos = held_out(options.photos, options.photo_limit)
     with _progress(len(photos), "portrait") as advance:
-        return portraits(photos, load_weights(options.weights), advance)
+        return portraits(photos, load_network(options.weights, "torch"), advance)
 
 
 def _command(options: argparse.Namespace) -> str:

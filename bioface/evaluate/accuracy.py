@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
+from bioface.evaluate.report import NETWORK
 from bioface.evaluate.summary import summarise
 from bioface.learn.accuracy import NetworkReader, drawn_photos
+from bioface.learn.parallel import own_device
 from bioface.learn.relight import Relighter
 from bioface.learn.splits import Splits, split_samples
-from bioface.learn.weights import TrainedModel, load_weights
+from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
 
 TRAINING_PHOTOS = 96
@@ -86,17 +87,16 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     if unknown:
         raise InputError(f"no condition {unknown[0]!r}; choose from {', '.join(settings)}")
     settings = {n: c for n, c in settings.items() if not options.wanted or n in options.wanted}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_weights(options.weights)
     size = options.size or model.encoder.config.size
-    networks = [_reader("network", model, device)]
+    networks = [NetworkReader.of(NETWORK, model)]
     for name, path in options.compare.items():
-        networks.append(_reader(name, load_weights(path), device))
+        networks.append(NetworkReader.of(name, load_weights(path)))
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
     sets = []
     for k, path in enumerate(options.data):
         packed = read_packed(path)
-        test = _Test(packed, size, measured, device, options)
+        test = _Test(packed, size, measured, options)
         figures = {}
         for name, config in settings.items():
             known = (
@@ -142,7 +142,6 @@ class _Test:
     packed: PackedDataset
     size: int
     measured: np.ndarray | None
-    device: str
     options: AccuracyOptions
 
     @property
@@ -168,7 +167,7 @@ class _Test:
             config=config,
             measured=self.measured,
             lights=splits.test_illuminants,
-            device=self.device,
+            device=own_device(),
         )
         if known:
             training = list(self._training(relighter))
@@ -201,7 +200,7 @@ class _Test:
             self.size,
             config=tested.config,
             lights=Splits.load().training_illuminants,
-            device=self.device,
+            device=own_device(),
         )
         people = train if len(train) else held_out[self.options.identities :]
         if len(people) == 0:
@@ -210,7 +209,3 @@ class _Test:
                 "--identities, or leave baselines out"
             )
         return drawn_photos(relighter, people, TRAINING_PHOTOS, self.options.seed + 1)
-
-
-def _reader(name: str, model: TrainedModel, device: str) -> NetworkReader:
-    return NetworkReader(name, model.encoder.to(device), model.decoder.to(device))

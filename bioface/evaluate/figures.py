@@ -74,9 +74,9 @@ def _tones(conditions: Mapping[str, Any]) -> Figure | None:
         labels = [f"{name}\n{group['photos']}" for name, group in groups.items()]
         axis.set(title=title, xticks=np.arange(len(groups)), xticklabels=labels)
         axis.tick_params(axis="x", labelsize=8)
-        axis.set_ylim(bottom=0)
         axis.grid(axis="y", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("RMSE, u")
     axes[0].legend(frameon=False)
     return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -72,8 +72,6 @@ class Photos:
         (B,) a name of the class of light, for the tables.
     identity
         (B,) who it is.
-    drawn
-        What it was made from, for networks: the tensors of `bioface.learn.relight`, or None.
     """
 
     srgb: np.ndarray
@@ -89,7 +87,6 @@ class Photos:
     sensitivities: np.ndarray
     light: Sequence[str]
     identity: Sequence[str]
-    drawn: Any = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Reader(Protocol):
         """What the tables call it."""
 
     def read(self, photos: Photos) -> Readings:
-        """Read a batch; of `photos`, `srgb` and `counted` alone are not the truth."""
+        """Read a batch; `srgb` and `counted` are all it may look at."""
 
 
 @dataclass(frozen=True)

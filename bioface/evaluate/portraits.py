@@ -1,4 +1,4 @@
-"""How a network behaves on real photos, whose truth nobody knows. Imports torch and MediaPipe.
+"""How a network behaves on real photos, whose truth nobody knows. Imports MediaPipe and torch.
 
 Reconstruction tells whether the physics explains the photo; stability, whether the readings belong
 to the face or to the way it was photographed. Only numbers come out of it.
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bioface.errors import BiofaceError, InputError
-from bioface.evaluate.measure import CLIPPED
-from bioface.learn.finetune import seen_by_photo
+from bioface.evaluate.measure import CLIPPED, LEAST_PIXELS
 from bioface.learn.splits import held_out_photos
-from bioface.learn.weights import TrainedModel
 from bioface.photo.crop import Crop
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
+from bioface.photo.network import Network, Reading
 from bioface.photo.read import estimate
-from bioface.spectral.colour import srgb_decode, srgb_encode
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+from bioface.spectral.colour import apply_tone, srgb_decode, srgb_encode
+from bioface.spectral.formation import Camera, decode
+from bioface.spectral.illuminant import mix
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 
 RANGES = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
 GAIN = 0.02
@@ -46,7 +47,7 @@ def held_out(folders: Sequence[Path], limit: int | None = None) -> list[Path]:
 
 
 def portraits(
-    photos: Sequence[Path], model: TrainedModel, advance: Callable[[int], object] = lambda _: None
+    photos: Sequence[Path], network: Network, advance: Callable[[int], object] = lambda _: None
 ) -> dict[str, Any]:
     """Reconstruction and stability over photos, one person each; `advance` after every photo.
 
@@ -72,9 +73,9 @@ def portraits(
         try:
             srgb = read_photo(path)
             face = _face(srgb)
-            error, level = _reconstruction(srgb, face, model)
+            error, level = _reconstruction(srgb, face, network)
             variants = dict(_variants(srgb))
-            found = {name: _reading(image, model) for name, image in variants.items()}
+            found = {name: _reading(image, network) for name, image in variants.items()}
         except BiofaceError:
             skipped += 1
         else:
@@ -116,26 +117,38 @@ def _face(srgb: np.ndarray) -> Face:
     return faces[0]
 
 
-@torch.no_grad()
-def _reconstruction(srgb: np.ndarray, face: Face, model: TrainedModel) -> tuple[float, float]:
+def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[float, float]:
     """Mean squared error over skin, and the skin's mean intensity, both linear."""
-    crop = Crop.around(face.landmarks, model.encoder.config.size)
+    crop = Crop.around(face.landmarks, network.size)
     linear = crop.extract(np.asarray(srgb_decode(srgb.astype(np.float32))))
     seen = np.clip(srgb_encode(linear), 0, 1).astype(np.float32)
-    image = torch.from_numpy(seen).permute(2, 0, 1)[None]
-    prediction = model.encoder(image.contiguous(memory_format=torch.channels_last))
-    rendered = seen_by_photo(model.decoder, prediction)[0].numpy()
-    skin = crop.extract(face.mask) * prediction.mask[0].numpy() > 0.5
+    reading = network.read(seen)
+    rendered = srgb_decode(apply_tone(rendered_linear(reading, network.skin), reading.tone))
+    skin = crop.extract(face.mask) * reading.mask > 0.5
     skin &= seen.max(-1) < CLIPPED
-    if skin.sum() < 16:
+    if skin.sum() < LEAST_PIXELS:
         raise InputError("no skin seen")
-    error = rendered[skin] - linear[skin]
+    error = np.asarray(rendered)[skin] - linear[skin]
     return float((error**2).mean()), float(linear[skin].mean())
 
 
-def _reading(srgb: np.ndarray, model: TrainedModel) -> tuple[float, float]:
+def rendered_linear(reading: Reading, skin: SkinModel) -> np.ndarray:
+    """What the network explains of a crop: (h, w, 3) linear sRGB, before the tone curve."""
+    maps = {
+        "melanin": from_unit(reading.melanin_u, MELANIN_RANGE),
+        "haemoglobin": from_unit(reading.haemoglobin_u, HAEMOGLOBIN_RANGE),
+        "diffuse_shading": reading.diffuse_shading,
+        "specular_shading": reading.specular_shading,
+    }
+    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
+    camera = Camera(reading.sensitivities, reading.gains, reading.method)
+    rendered: np.ndarray = decode(maps, spd, camera, skin=skin)
+    return rendered
+
+
+def _reading(srgb: np.ndarray, network: Network) -> tuple[float, float]:
     """Face medians of melanin and haemoglobin in u, as `bioface estimate` reads them."""
-    skin = estimate(srgb, weights=model).faces[0].skin
+    skin = estimate(srgb, weights=network).faces[0].skin
     values = [skin[f"{name}_median"] for name in RANGES]
     if any(value is None for value in values):
         raise InputError("no skin seen")

@@ -68,7 +68,8 @@ def as_text(results: Mapping[str, Any]) -> str:
     if found:
         lines.append(
             f"photos: {found['photos']}; reconstruction RMSE "
-            f"{found['reconstruction']['rmse']:.4f}, {found['reconstruction']['percent']:.1f} % of skin intensity; between people sd "
+            f"{found['reconstruction']['rmse']:.4f}, "
+            f"{found['reconstruction']['percent']:.1f} % of skin intensity; between people sd "
             + ", ".join(f"{name} {sd:.3f} u" for name, sd in found["between_sd"].items())
         )
         lines += [
@@ -143,9 +144,9 @@ on photos. Written by
 - Network: {network["parameters"] / 1e6:.2f} million parameters, weights sha256
   `{network["sha256"][:16]}`.
 - Test: {main["identities"]} people ({main["heads"]} heads) that training never saw, each in one
-  photo a condition, {results["size"]} pixels a side; cameras: {results["cameras"]}; lights: A,
-  daylight, and the fluorescent and LED spectra held out. Splits sha256
-  `{results["splits_sha256"][:16]}` (`bioface/data/splits.json`).
+  photo a condition, {results["size"]} pixels a side.
+- Cameras: {results["cameras"]}; lights: A, daylight, and the fluorescent and LED spectra held out;
+  both frozen in `bioface/data/splits.json`, sha256 `{results["splits_sha256"][:16]}`.
 - Unit u is the cube root of the volume fraction scaled to 0-1 (melanin 0.03-0.45, haemoglobin
   0.002-0.06). Scores pool all pixels of sure skin (mask over 0.95, lips left out). *Within the
   face* subtracts each face's mean from both sides; *face mean* compares these means. In brackets:
@@ -240,13 +241,14 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
     ):
         scores = figures["quantities"].get(quantity)
         if scores:
-            prior = scores["within_prior" if score.startswith("within") else "prior"][0]
+            prefix = "within_" if score.startswith("within") else ""
+            prior = scores[f"{prefix}prior"][0]
             rows.append(
                 [
                     title,
                     with_interval(scores[score]),
                     with_interval(scores[relative], 2),
-                    number(scores["correlation"][0], 2),
+                    number(scores[f"{prefix}correlation"][0], 2),
                     number(prior),
                     "-",
                 ]

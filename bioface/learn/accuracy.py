@@ -24,7 +24,9 @@ from bioface.evaluate.measure import (
 from bioface.evaluate.summary import summarise
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
+from bioface.learn.parallel import own_device
 from bioface.learn.relight import Relighter, Targets
+from bioface.learn.weights import TrainedModel
 from bioface.spectral import illuminant
 
 BATCH = 16
@@ -152,7 +154,6 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
             )
         ],
         identity=[f"{name}:{index:06d}" for index in chosen],
-        drawn=(image, targets),
     )
 
 
@@ -167,23 +168,25 @@ def _light_class(weights: np.ndarray, exact: bool) -> str:
 
 @dataclass(frozen=True)
 class NetworkReader:
-    """An encoder as a method under test; with its decoder it also tells albedo and light.
-
-    `told` gives it the true camera and light of every photo.
-    """
+    """An encoder as a method under test; with its decoder it also tells albedo and light."""
 
     name: str
     encoder: Encoder
     decoder: Decoder | None = None
-    told: bool = False
+
+    @classmethod
+    def of(cls, name: str, model: TrainedModel) -> NetworkReader:
+        """A trained model on the GPU, if there is one."""
+        device = own_device()
+        return cls(name, model.encoder.to(device), model.decoder.to(device))
 
     @torch.no_grad()
     def read(self, photos: Photos) -> Readings:
         """Run the network on a batch."""
         self.encoder.eval()
         device = next(self.encoder.parameters()).device
-        image, _ = photos.drawn
-        prediction = self.encoder(image.to(device).contiguous(memory_format=torch.channels_last))
+        image = torch.from_numpy(photos.srgb).permute(0, 3, 1, 2).to(device)
+        prediction = self.encoder(image.contiguous(memory_format=torch.channels_last))
         on_host = prediction.map(lambda tensor: tensor.float().cpu())
         readings = {
             name: getattr(on_host, name).numpy()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +17,8 @@ from bioface.learn.encoder import (
     Prediction,
 )
 from bioface.learn.losses import masked_mean
+from bioface.spectral import illuminant
+from bioface.spectral.colour import srgb_decode
 
 NOISE = 0.02
 """Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""
@@ -31,6 +36,56 @@ of the pixels' colours go together."""
 
 SMOOTHNESS = {"melanin": 40.0, "haemoglobin": 40.0, "diffuse": 8.0, "specular": 4.0}
 """Weights of squared differences between neighbours, of maps in units of their spreads."""
+
+
+@dataclass(frozen=True)
+class FittedPhotos:
+    """What `fit_photos` finds, on numpy: maps (B, H, W), reconstruction (B, H, W, 3).
+
+    `spd` (B, 33) is the light, `sensitivities` (B, 33, 3) the camera.
+    """
+
+    melanin_u: np.ndarray
+    haemoglobin_u: np.ndarray
+    diffuse_shading: np.ndarray
+    specular_shading: np.ndarray
+    reconstruction: np.ndarray
+    spd: np.ndarray
+    sensitivities: np.ndarray
+
+
+def fit_photos(decoder: Decoder, srgb: np.ndarray, chosen: np.ndarray, side: int) -> FittedPhotos:
+    """Explain photos (B, H, W, 3), sRGB in 0-1, where `chosen` (B, H, W), each by itself.
+
+    They are shrunk to `side` pixels a side at most, and the maps enlarged again.
+    """
+    linear = torch.from_numpy(np.asarray(srgb_decode(srgb.astype(np.float32)))).permute(0, 3, 1, 2)
+    mask = torch.from_numpy(chosen.astype(np.float32))[:, None]
+    full = tuple(mask.shape[2:])
+    small = [min(length, side) for length in full]
+    covered = functional.interpolate(mask, small, mode="area")
+    shrunk = functional.interpolate(linear * mask, small, mode="area") / covered.clamp_min(1e-3)
+    found = fit_images(decoder, shrunk, (covered[:, 0] > 0.5).float())
+
+    def enlarged(planes: Tensor) -> np.ndarray:
+        big = functional.interpolate(planes, full, mode="bilinear", align_corners=False)
+        values: np.ndarray = big.numpy()
+        return values
+
+    planes = [found.melanin_u, found.haemoglobin_u, found.diffuse_shading.log()]
+    melanin, haemoglobin, log_diffuse, specular = enlarged(
+        torch.stack([*planes, found.specular_shading], 1)
+    ).transpose(1, 0, 2, 3)
+    spd = illuminant.mix(found.illuminant_weights, found.daylight_kelvin, validate=False)
+    return FittedPhotos(
+        melanin_u=melanin,
+        haemoglobin_u=haemoglobin,
+        diffuse_shading=np.exp(log_diffuse),
+        specular_shading=specular,
+        reconstruction=enlarged(decoder.render(found).permute(0, 3, 1, 2)).transpose(0, 2, 3, 1),
+        spd=spd.numpy(),
+        sensitivities=decoder.camera(found).sensitivities.numpy(),
+    )
 
 
 def fit_images(
