@@ -12,9 +12,6 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from bioface.errors import InputError
 from bioface.learn.relight import Relighter, Targets
-from bioface.learn.splits import split, split_samples
-
-__all__ = ["RelitBatches", "split", "split_samples"]
 
 
 class RelitBatches(IterableDataset):

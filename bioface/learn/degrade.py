@@ -97,7 +97,7 @@ def degrade(
         rng.random(count) < config.saturation_share, rng.uniform(*config.saturation, count), 1.0
     )
     if (saturation != 1).any():
-        grey = torch.einsum("bchw,c->bhw", image, tensor(np.array(_LUMINANCE)))[:, None]
+        grey = (image * tensor(np.array(_LUMINANCE))[:, None, None]).sum(1, keepdim=True)
         image = grey + tensor(saturation)[:, None, None, None] * (image - grey)
     toned = rng.random((count, 1)) < config.tone_share
     tone = tensor(

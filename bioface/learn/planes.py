@@ -107,8 +107,9 @@ def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
     Shading and pigments are divided by what weighted them; reflectance, lips, mask and coverage
     keep their weights. In float32.
     """
-    shape = [len(planes), planes.shape[1], size, size]
-    grid = functional.affine_grid(affine, shape, align_corners=False)
+    axis = (2 * torch.arange(size, device=affine.device, dtype=affine.dtype) + 1) / size - 1
+    of_x, of_y, shift = affine[..., None, None].unbind(2)
+    grid = (of_x * axis + (of_y * axis[:, None] + shift)).permute(0, 2, 3, 1)
     moved = functional.grid_sample(planes.float(), grid, align_corners=False)
     moved[:, 0:6] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
     moved[:, PIGMENTS] /= moved[:, MASK : MASK + 1].clamp_min(1e-3)

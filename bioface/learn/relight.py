@@ -287,7 +287,7 @@ class Relighter:
     ) -> tuple[_Light, dict[str, Any]]:
         """Light and camera, and what `Targets` says of them."""
         count = len(planes)
-        brightness = torch.einsum("bghw,bhw->bg", planes[:, DIFFUSE], planes[:, MASK])
+        brightness = (planes[:, DIFFUSE] * planes[:, MASK, None]).sum((2, 3))
         spare = (brightness < brightness.amax(1, keepdim=True)).cpu().numpy()
         group_gain = np.exp(config.group_log_sd * rng.standard_normal((count, 3)))
         group_gain *= rng.random((count, 3)) >= config.drop_group * spare
@@ -297,9 +297,8 @@ class Relighter:
 
         drawn = self.lights.draw(config, count, rng)
         of_second = (share * drawn.second).sum(1)
-        shares = np.stack([share.sum(1) - of_second, of_second], 1)
+        shares = np.stack([1 - of_second, of_second], 1)
         mixture = (shares[..., None] * drawn.weights).sum(1)
-        mixture /= np.maximum(mixture.sum(1, keepdims=True), 1e-6)
         spds = illuminant.mix(drawn.weights, np.stack([drawn.kelvin] * 2, 1), validate=False)
         spd = self._tensor(illuminant.mix(mixture, drawn.kelvin, validate=False))
         weights, kelvin, exact = nearest_weights(mixture, drawn.kelvin)
@@ -418,8 +417,8 @@ class Relighter:
         power = self._tensor(rng.uniform(*config.compensation, len(linear)))
         mask = planes[:, MASK]
         area = mask.sum((1, 2)).clamp_min(1e-3)
-        luminance = torch.einsum("bhw,bhw->b", linear[:, 1], mask) / area
-        light = (torch.einsum("bhw,bhw->b", shading, mask) / area).clamp_min(1e-4)
+        luminance = (linear[:, 1] * mask).sum((1, 2)) / area
+        light = ((shading * mask).sum((1, 2)) / area).clamp_min(1e-4)
         albedo = (luminance / light).clamp(0.02, 1)
         scale = drawn.exp() * (0.3 / albedo) ** power / light
         scale = torch.minimum(scale, 0.75 / luminance.clamp_min(1e-4))
@@ -440,6 +439,6 @@ def _log_uniform(share: np.ndarray) -> np.ndarray:
 def _moments(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (B, 2) of (B, 2, H, W) where `weight` (B, H, W) is 1."""
     area = weight.sum((1, 2)).clamp_min(1)[:, None]
-    mean = torch.einsum("bkhw,bhw->bk", fields, weight) / area
+    mean = (fields * weight[:, None]).sum((2, 3)) / area
     difference = (fields - mean[..., None, None]) * weight[:, None]
     return mean, (difference.square().sum((2, 3)) / area).sqrt()

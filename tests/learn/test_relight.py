@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch")
 from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
-from bioface.learn.batches import RelitBatches, split  # noqa: E402
+from bioface.learn.batches import RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
 from bioface.learn.relight import Relighter  # noqa: E402
+from bioface.learn.splits import split  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
 from bioface.spectral.camera import CameraModel  # noqa: E402
 from bioface.spectral.colour import apply_tone  # noqa: E402
