@@ -14,7 +14,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bioface.evaluate.fit_skin import jacobian, on_bound, predictor, solve, to_coordinates
+from bioface.evaluate.fit_skin import (
+    jacobian,
+    on_bound,
+    predictor,
+    solve,
+    starts,
+    to_coordinates,
+)
 from bioface.spectral.colour import reflectance_weights, xyz_to_lab
 from bioface.spectral.grid import BANDS
 from bioface.spectral.skin import SkinModel
@@ -76,6 +83,7 @@ CONSTANTS = {
 }
 """The constants in the order of the committed table."""
 
+_FREE = Constant(0.0, np.inf, (-np.inf, np.inf), "log", "not calibrated")
 OFFSET = Constant(0.03, 0.1, (0.0, 0.05), "reflectance", "specular part of the measurement")
 
 RIDGE = 4e-3
@@ -164,6 +172,21 @@ def calibrate(
     return Calibration(problem.at(theta), float(theta[-1]), coordinates)
 
 
+def curvature(
+    model: SkinModel, measured: np.ndarray, weights: np.ndarray, names: list[str]
+) -> np.ndarray:
+    """(K, K) how the objective grows with departures of the constants `names` of `model`.
+
+    Its Gauss-Newton matrix for measured spectra (N, W), each refitted, the specular offset held,
+    without the ridge. Constants the model does not hold stand at 0.
+    """
+    problem = _Problem(model, measured, weights / weights.mean(), tuple(names))
+    theta = np.array([*(model.constants.get(name, 0.0) for name in names), model.specular_offset])
+    first = starts(model, problem.bands, measured - model.specular_offset)
+    normal = problem.normal_equations(theta, problem.fit(theta, first, 30))[1]
+    return (normal - np.diag(RIDGE / problem.spread**2))[:-1, :-1]
+
+
 def balanced_weights(group: np.ndarray, emphasis: dict[str, float]) -> np.ndarray:
     """(N,) weights giving every group the same total, times its `emphasis` (1 where not named)."""
     names, index, count = np.unique(group, return_inverse=True, return_counts=True)
@@ -171,14 +194,21 @@ def balanced_weights(group: np.ndarray, emphasis: dict[str, float]) -> np.ndarra
 
 
 class _Problem:
-    """The objective over theta: the constants in table order, then the offset."""
+    """The objective over theta: the constants called `names`, then the offset."""
 
-    def __init__(self, model: SkinModel, measured: np.ndarray, weights: np.ndarray) -> None:
-        self.model, self.measured, self.weights = model, measured, weights
+    def __init__(
+        self,
+        model: SkinModel,
+        measured: np.ndarray,
+        weights: np.ndarray,
+        names: tuple[str, ...] = tuple(CONSTANTS),
+    ) -> None:
+        self.model, self.measured, self.weights, self.names = model, measured, weights, names
         self.bands = np.eye(BANDS)[: measured.shape[1]]
         self.colour_matching = self.bands @ reflectance_weights()
-        self.prior = np.array([c.value for c in (*CONSTANTS.values(), OFFSET)])
-        self.spread = np.array([c.spread for c in (*CONSTANTS.values(), OFFSET)])
+        entries = [*(CONSTANTS.get(name, _FREE) for name in names), OFFSET]
+        self.prior = np.array([c.value for c in entries])
+        self.spread = np.array([c.spread for c in entries])
         lab = self.lab(measured)
         self.measured_lab = lab
         chroma = np.hypot(lab[:, 1], lab[:, 2])
@@ -191,7 +221,7 @@ class _Problem:
         self.colour_axes[:, 2, 1:] = across / (1 + 0.015 * chroma)[:, None]
 
     def at(self, theta: np.ndarray) -> SkinModel:
-        return self.model.with_constants(**dict(zip(CONSTANTS, theta.tolist(), strict=False)))
+        return self.model.with_constants(**dict(zip(self.names, theta.tolist(), strict=False)))
 
     def predict(self, theta: np.ndarray):
         return predictor(self.at(theta), self.bands, theta[-1])

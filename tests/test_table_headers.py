@@ -34,7 +34,8 @@ def test_the_face_shape_carries_the_notice_of_its_source():
 
 
 @pytest.mark.parametrize(
-    "name", ["population.json", "reflectance_moments.csv", "skin_calibrated.json"]
+    "name",
+    ["population.json", "reflectance_moments.csv", "skin_calibrated.json", "skin_prior.json"],
 )
 def test_tables_from_measured_skin_name_the_archive(name):
     text = header(DATA / name)

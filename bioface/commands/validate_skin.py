@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bioface.spectral.skin import SkinModel
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +18,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="npz with wavelength (W,) in nm and reflectance (N, W), 0-1, specular included",
     )
-    parser.add_argument("--model", default="calibrated", help="name of the skin model")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", default="calibrated", help="name of the skin model")
+    which.add_argument(
+        "--weights", type=Path, metavar="FILE", help="the skin that fine-tuned weights have learned"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -24,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from bioface.evaluate.validate_skin import read_spectra, validate_skin
     from bioface.spectral.skin import SkinModel
 
-    model = SkinModel.load(options.model)
+    model = SkinModel.load(options.model) if options.weights is None else _learned(options.weights)
     spectra = read_spectra(options.spectra)
     try:
         result = validate_skin(model, *spectra)
@@ -43,3 +51,12 @@ def run(options: argparse.Namespace) -> None:
         f"p95 {summary['ciede2000_p95']:.2f}"
     )
     print(f"on a bound        {result.on_bound.mean():.1%} of spectra")
+
+
+def _learned(weights: Path) -> SkinModel:
+    from bioface.learn.weights import load_weights
+    from bioface.spectral.skin import SkinModel
+
+    learned = load_weights(weights).decoder.skin()
+    numbers = {name: float(value) for name, value in learned.constants.items()}
+    return SkinModel.load(learned.name).with_constants(**numbers)

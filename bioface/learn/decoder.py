@@ -6,7 +6,6 @@ Everything is zero at the start and then means no correction at all: pretraining
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,8 @@ from bioface.spectral import illuminant
 from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
-from bioface.spectral.skin import SkinModel
+from bioface.spectral.skin import COLOURATION, SkinModel
+from bioface.spectral.skin_prior import SkinPrior
 
 CAMERA_MEAN_REACH = 0.15
 TONE_REACH = 0.3
@@ -58,6 +58,12 @@ class DecoderConfig:
         return cls(**{"cameras": "all", **values, "constants": tuple(values["constants"])})
 
 
+def learnable(skin: str) -> dict[str, tuple[float, float]]:
+    """Bounds of the constants of a skin model that may move, by name."""
+    model = SkinModel.load(skin)
+    return {**model.bounds, **COLOURATION} if model.separable else dict(model.bounds)
+
+
 class Decoder(nn.Module):
     """Renders a `Prediction`; its globals are the learnable corrections.
 
@@ -74,8 +80,7 @@ class Decoder(nn.Module):
         super().__init__()
         config = config or DecoderConfig()
         if config.constants is None:
-            bounds = SkinModel.load(config.skin).bounds
-            config = dataclasses.replace(config, constants=tuple(sorted(bounds)))
+            config = dataclasses.replace(config, constants=tuple(sorted(learnable(config.skin))))
         self.config = config
         self.skin_offsets = nn.Parameter(torch.zeros(len(self.constants)))
         self.camera_offsets = nn.Parameter(torch.zeros(3, _SMOOTH))
@@ -101,14 +106,19 @@ class Decoder(nn.Module):
         """The skin model with its corrected constants (tensors that carry gradients)."""
         if not self._corrected(self.skin_offsets):
             return self._skin
-        moved = {}
-        for name, offset in zip(self.constants, torch.tanh(self.skin_offsets), strict=True):
-            value = float(self._skin.constants[name])
-            low, high = self._skin.bounds[name]
-            moved[name] = value + torch.where(
-                offset > 0, (high - value) * offset, (value - low) * offset
-            )
-        return self._skin.with_constants(**moved)
+        moved = self._calibrated() + self._departures()
+        return self._skin.with_constants(**dict(zip(self.constants, moved.unbind(), strict=True)))
+
+    def _calibrated(self) -> Tensor:
+        values = [self._skin.constants.get(name, 0.0) for name in self.constants]
+        return self.skin_offsets.new_tensor(values)
+
+    def _departures(self) -> Tensor:
+        """(K,) how far the skin constants are from their calibrated values, in their units."""
+        bounds = learnable(self.config.skin)
+        low, high = self.skin_offsets.new_tensor([bounds[name] for name in self.constants]).T
+        value, share = self._calibrated(), torch.tanh(self.skin_offsets)
+        return torch.where(share > 0, high - value, value - low) * share
 
     def camera_model(self) -> CameraModel:
         """The camera model with its corrected mean."""
@@ -156,8 +166,8 @@ class Decoder(nn.Module):
         return {
             "skin": {
                 name: {
-                    "calibrated": float(self._skin.constants[name]),
-                    "learned": float(skin.constants[name]),
+                    "calibrated": float(self._skin.constants.get(name, 0.0)),
+                    "learned": float(skin.constants.get(name, 0.0)),
                 }
                 for name in self.constants
             },
@@ -166,8 +176,12 @@ class Decoder(nn.Module):
         }
 
     def prior(self) -> Tensor:
-        """Sum of squares of all corrections: holds them near the calibrated values."""
-        return torch.stack([p.square().sum() for p in self._offsets()]).sum()
+        """Sum of squares of the camera and tone corrections: holds them near none."""
+        return self.camera_offsets.square().sum() + self.tone_offset.square().sum()
+
+    def skin_prior(self) -> Tensor:
+        """What the skin constants' departures cost: see `bioface.spectral.skin_prior`."""
+        return SkinPrior.load(self.config.skin).cost(self.constants, self._departures())
 
     @property
     def _skin(self) -> SkinModel:
@@ -179,9 +193,6 @@ class Decoder(nn.Module):
 
     def _camera_factors(self) -> Tensor:
         return (CAMERA_MEAN_REACH * torch.tanh(self.camera_offsets) @ self._basis).exp()
-
-    def _offsets(self) -> Iterator[nn.Parameter]:
-        yield from (self.skin_offsets, self.camera_offsets, self.tone_offset)
 
     @staticmethod
     def _corrected(offsets: nn.Parameter) -> bool:

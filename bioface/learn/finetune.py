@@ -43,6 +43,7 @@ WEIGHTS_OF_LOSSES = {
     "tone": 0.05,
     "gains": 0.5,
     "globals": 0.02,
+    "skin": 0.5,
 }
 """Of the paper's four, of the anchor and of the priors on tone, white balance and globals."""
 
@@ -134,6 +135,7 @@ def photo_losses(
         "tone": prediction.tone.square().mean(),
         "gains": prediction.gains.log().square().mean(),
         "globals": decoder.prior(),
+        "skin": decoder.skin_prior(),
     }
 
 

@@ -17,9 +17,8 @@ from safetensors.torch import save
 
 from bioface.atomic import replacing
 from bioface.errors import InputError
-from bioface.learn.decoder import Decoder, DecoderConfig
+from bioface.learn.decoder import Decoder, DecoderConfig, learnable
 from bioface.learn.encoder import Encoder, EncoderConfig
-from bioface.spectral.skin import SkinModel
 
 FORMAT = "bioface-weights"
 VERSION = "1"
@@ -139,9 +138,8 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:
 
 def _decoder(config: DecoderConfig, tensors: dict[str, torch.Tensor]) -> Decoder:
     """Leaves out constants that the skin model no longer has, where nothing was learned of them."""
-    present = torch.tensor(
-        [n in SkinModel.load(config.skin).bounds for n in config.constants or ()]
-    )
+    known = learnable(config.skin)
+    present = torch.tensor([name in known for name in config.constants or ()])
     offsets = tensors["skin_offsets"]
     if bool((offsets[~present] != 0).any()):
         raise ValueError("constants were learned that the skin model does not have")

@@ -180,7 +180,9 @@ def colour_series(skin: SkinModel, projection: Array, *, short: bool = True) -> 
 def _moved(skin: SkinModel) -> bool:
     """Whether any constant is a tensor, or another number than the model was loaded with."""
     shipped = SkinModel.load(skin.name).constants
-    return any(is_array_api_obj(v) or v != shipped[name] for name, v in skin.constants.items())
+    return any(
+        is_array_api_obj(v) or v != shipped.get(name, 0.0) for name, v in skin.constants.items()
+    )
 
 
 @cache

@@ -26,6 +26,10 @@ PARAMETERS = {
 """Ranges that the public edge accepts: volume fraction of melanosomes in the epidermis, volume
 fraction of blood in the dermis, oxygenated share of that blood, factor on reduced scattering."""
 
+COLOURATION = {f"colouration_curve_{k + 1}": (-0.08, 0.08) for k in range(skin_physics.CURVE_TERMS)}
+"""Bounds of further constants of separable models, 0 unless given: a smooth log factor on the
+reflectance of all skin, for what fine-tuning finds in photos and no spectrum explains."""
+
 NAMES = ("calibrated", "calibrated+oxygenation", "calibrated+scattering", "alotaibi2019")
 
 
@@ -84,10 +88,11 @@ class SkinModel:
     def with_constants(self, **values: Any) -> SkinModel:
         """This model with some constants replaced by floats, 0-d arrays or tensors.
 
-        Gradients flow through tensors. Bounds are not enforced. Raises `InputError` for a
-        constant the model does not have.
+        Gradients flow through tensors. Bounds are not enforced. Separable models take those of
+        `COLOURATION` too. Raises `InputError` for a constant the model does not have.
         """
-        unknown = sorted(set(values) - set(self.constants))
+        known = {*self.constants, *COLOURATION} if self.separable else set(self.constants)
+        unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(
                 f"skin model {self.name} has no constant {unknown[0]!r}: "

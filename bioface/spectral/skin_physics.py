@@ -98,9 +98,12 @@ def calibrated_dermis(
     rayleigh = c["rayleigh_fraction"]
     shape = rayleigh * xp.exp(-4 * log_w) + (1 - rayleigh) * xp.exp(-c["mie_power"] * log_w)
     shape = shape * xp.exp(smooth_correction(c, tables, "scattering"))
-    return diffuse_reflectance(
+    reflectance = diffuse_reflectance(
         xp, absorption, REDUCED_SCATTERING * scattering * shape, INTERNAL_REFLECTION
     )
+    if "colouration_curve_1" not in c:
+        return reflectance
+    return reflectance * xp.exp(smooth_correction(c, tables, "colouration"))
 
 
 def packaged(xp: Any, absorption: Any, radius: Any) -> Any:

@@ -97,10 +97,12 @@ def test_learned_is_json_and_copies_are_independent():
     decoder = Decoder()
     other = copy.deepcopy(decoder)
     with torch.no_grad():
-        other.skin_offsets.fill_(1.0)
+        other.skin_offsets.fill_(0.1)
+        other.camera_offsets.fill_(0.1)
     learned = json.loads(json.dumps(decoder.learned()))
     assert all(
         entry["learned"] == pytest.approx(entry["calibrated"]) for entry in learned["skin"].values()
     )
-    assert float(decoder.prior()) == 0
+    assert float(decoder.prior()) == float(decoder.skin_prior()) == 0
     assert float(other.prior()) > 0
+    assert float(other.skin_prior()) > 1
