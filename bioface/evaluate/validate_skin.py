@@ -24,6 +24,10 @@ from bioface.spectral.skin import SkinModel
 COMPARED = (400.0, 700.0)
 """nm between which models and measurements are compared."""
 
+_GRID_STEP = 10.0
+TOLERANCE = 0.02
+"""How far outside 0-1 noise may take a measured reflectance."""
+
 OFFSET_RANGE = (0.0, 0.05)
 """Gloss a file of spectra may hold, as reflectance."""
 
@@ -105,7 +109,17 @@ def read_spectra(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
 def checked_spectra(
     wavelength: np.ndarray, reflectance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same as float64, or `InputError` saying what is wrong with shapes, values or units."""
+    """The bands near 400-700 nm as float64, in order of wavelength.
+
+    Bands outside are left out, but for 10 nm on either side where they are averaged onto the 10 nm
+    grid; and so are bands that hold NaN in every spectrum.
+
+    Raises
+    ------
+    InputError
+        Shapes do not match, a wavelength repeats, a spectrum holds NaN or values outside 0-1 (by
+        more than 0.02), or units look wrong.
+    """
     try:
         wavelength = np.asarray(wavelength, np.float64)
         reflectance = np.asarray(reflectance, np.float64)
@@ -118,19 +132,32 @@ def checked_spectra(
         )
     if reflectance.size == 0:
         raise InputError("holds no spectra")
-    if not np.isfinite(wavelength).all() or not np.isfinite(reflectance).all():
-        rows = np.flatnonzero(~np.isfinite(reflectance).all(axis=1))
-        where = f"reflectance, first in spectrum {rows[0]}" if len(rows) else "wavelength"
-        raise InputError(f"holds NaN or infinite values in {where}; leave those out")
-    if not (np.diff(wavelength) > 0).all():
-        raise InputError("wavelengths must increase")
+    if not np.isfinite(wavelength).all():
+        raise InputError("holds NaN or infinite values in wavelength; leave those bands out")
+    order = np.argsort(wavelength)
+    wavelength, reflectance = wavelength[order], reflectance[:, order]
+    repeated = wavelength[1:][np.diff(wavelength) == 0]
+    if len(repeated):
+        raise InputError(f"wavelength {repeated[0]:g} nm is there more than once")
     if wavelength[-1] < 100:
         raise InputError(f"wavelengths end at {wavelength[-1]:g}; give them in nm")
+    reach = _GRID_STEP if _is_fine(wavelength) else 0.0
+    near = (wavelength >= COMPARED[0] - reach) & (wavelength <= COMPARED[1] + reach)
+    near &= ~np.isnan(reflectance).all(axis=0)
+    wavelength, reflectance = wavelength[near], reflectance[:, near]
+    if not len(wavelength):
+        raise InputError("holds no bands within 400-700 nm")
+    rows = np.flatnonzero(~np.isfinite(reflectance).all(axis=1))
+    if len(rows):
+        raise InputError(
+            f"reflectance holds NaN or infinite values in {len(rows)} of {len(reflectance)} "
+            f"spectra, first in number {rows[0]}; leave those out"
+        )
     if reflectance.max() > 2:
         raise InputError(
             f"reflectance reaches {reflectance.max():.4g}: it looks like percent; divide by 100"
         )
-    if reflectance.min() < 0 or reflectance.max() > 1:
+    if reflectance.min() < -TOLERANCE or reflectance.max() > 1 + TOLERANCE:
         raise InputError(
             f"reflectance spans {reflectance.min():.4g} to {reflectance.max():.4g}; "
             "it must lie in 0-1"
@@ -150,7 +177,7 @@ def validate_skin(
     model
         The skin model; its own `specular_offset` is not used.
     wavelength
-        (W,) increasing, nm; any grid. Bands outside 400-700 nm are left out, and colour is
+        (W,) nm; any grid, in any order. Bands outside 400-700 nm are left out, and colour is
         computed over the part of 400-700 nm that the grid covers.
     reflectance
         (N, W) in [0, 1], specular included. Spectra sampled more finely than 10 nm are averaged
@@ -223,15 +250,20 @@ def _fit_with_offset(
     return coordinates, spectra, offset
 
 
+def _is_fine(wavelength: np.ndarray) -> bool:
+    """Whether spectra are sampled so finely that they are averaged onto the 10 nm grid."""
+    return len(wavelength) > 1 and bool(np.median(np.diff(wavelength)) < 0.9 * _GRID_STEP)
+
+
 def _compared_bands(
     wavelength: np.ndarray, reflectance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bands within 400-700 nm; those finer than the grid averaged onto it."""
-    if len(wavelength) > 1 and np.median(np.diff(wavelength)) < 9:
+    if _is_fine(wavelength):
         inside = (wavelength[0] <= WAVELENGTHS) & (min(wavelength[-1], COMPARED[1]) >= WAVELENGTHS)
         target = WAVELENGTHS[inside]
         room = np.minimum(target - wavelength[0], wavelength[-1] - target)
-        width = np.clip(room, 1e-3, 10.0)[:, None]
+        width = np.clip(room, 1e-3, _GRID_STEP)[:, None]
         weights = np.maximum(1 - np.abs(target[:, None] - wavelength) / width, 0.0)
         gap = weights.sum(axis=1) == 0
         weights[gap] = _interpolation(wavelength, target[gap])

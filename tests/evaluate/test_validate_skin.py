@@ -107,6 +107,25 @@ def test_bands_outside_400_to_700_do_not_count():
     assert validate_skin(SkinModel.load(), grid, wide).summary() == narrow.summary()
 
 
+def test_what_instruments_write_is_read():
+    _, spectra = synthetic()
+    plain = validate_skin(SkinModel.load(), COMPARED, spectra)
+    downwards = validate_skin(SkinModel.load(), COMPARED[::-1], spectra[:, ::-1])
+    assert downwards.summary() == plain.summary()
+    wide = np.pad(spectra.astype(np.float32), ((0, 0), (4, 4)), constant_values=-0.3)
+    wide[3, :2] = np.nan
+    grid = np.arange(360, 741, 10)
+    assert validate_skin(SkinModel.load(), grid, wide).summary() == pytest.approx(
+        plain.summary(), abs=1e-4
+    )
+    blind = spectra.copy()
+    blind[:, :2] = np.nan
+    assert len(validate_skin(SkinModel.load(), COMPARED, blind).wavelength) == len(COMPARED) - 2
+    noisy = spectra.copy()
+    noisy[0, 0] = -0.005
+    assert np.isfinite(validate_skin(SkinModel.load(), COMPARED, noisy).ciede2000).all()
+
+
 def test_one_spectrum_is_enough():
     _, spectra = synthetic(count=1)
     assert validate_skin(SkinModel.load(), COMPARED, spectra).rmse.shape == (1,)
@@ -145,7 +164,7 @@ BAD = {
         "reflectance": np.full((31, 3), 0.3),
     },
     "holds no spectra": {"wavelength": COMPARED, "reflectance": np.empty((0, 31))},
-    "holds NaN .* spectrum 1": {
+    "NaN .* 1 of 3 spectra, first in number 1": {
         "wavelength": COMPARED,
         "reflectance": np.where(np.arange(3)[:, None] == 1, np.nan, np.full((3, 31), 0.3)),
     },
@@ -158,8 +177,12 @@ BAD = {
         "reflectance": np.full((3, 31), 30.0),
     },
     "must lie in 0-1": {"wavelength": COMPARED, "reflectance": np.full((3, 31), -0.1)},
-    "wavelengths must increase": {
-        "wavelength": COMPARED[::-1],
+    "500 nm is there more than once": {
+        "wavelength": np.where(COMPARED == 510, 500.0, COMPARED),
+        "reflectance": np.full((3, 31), 0.3),
+    },
+    "no bands within 400-700": {
+        "wavelength": COMPARED + 400,
         "reflectance": np.full((3, 31), 0.3),
     },
     "give them in nm": {"wavelength": COMPARED / 1000, "reflectance": np.full((3, 31), 0.3)},
