@@ -88,9 +88,9 @@ def _network(rng: np.random.Generator, points: np.ndarray, scale: float) -> np.n
 
 def stubble_shadow(rng: np.random.Generator, layout: Layout) -> np.ndarray:
     """Density (N,) in 0-1 of the hair roots under shaven skin."""
-    patch = 0.12 * layered_noise(rng, layout.points, (1.2, 0.5))
+    patch = 1 + 0.25 * layered_noise(rng, layout.points, (1.2, 0.5))
     grain = 1 + 0.15 * smooth_noise(rng, layout.points, 0.3)
-    return smoothstep(layout.beard + patch, 0.1, 0.55) * grain
+    return smoothstep(layout.beard * patch, 0.1, 0.55) * grain
 
 
 def tan_line(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, str]:

@@ -139,15 +139,24 @@ def _marks(
     veins = strength(config.vein_share, 0.02, 0.12) * fair
     spiders = strength(config.vein_share, 0.03, 0.15)
     flush = float(rng.uniform(0.0, 0.25) * rng.random())
-    melanin = melanin + freckles * fair * marks.freckles(rng, layout)
     melanin = melanin + melasma * marks.melasma(rng, layout)
-    roots = marks.stubble_shadow(rng, layout)
-    shade, tan_kind = marks.tan_line(rng, layout)
-    patch = birthmark * marks.birthmark(rng, layout)
-    lines = veins * marks.veins(rng, layout)
-    melanin = melanin + stubble * roots - tan * shade + 0.3 * lines + patch * (not stain)
-    haemoglobin = haemoglobin - 0.5 * stubble * roots + lines + patch * stain
-    haemoglobin = haemoglobin + spiders * marks.spider_veins(rng, layout)
+    if freckles:
+        melanin = melanin + freckles * fair * marks.freckles(rng, layout)
+    if stubble:
+        roots = stubble * marks.stubble_shadow(rng, layout)
+        melanin, haemoglobin = melanin + roots, haemoglobin - 0.5 * roots
+    tan_kind = "none"
+    if tan:
+        shade, tan_kind = marks.tan_line(rng, layout)
+        melanin = melanin - tan * shade
+    if birthmark:
+        patch = birthmark * marks.birthmark(rng, layout)
+        melanin, haemoglobin = melanin + patch * (not stain), haemoglobin + patch * stain
+    if veins:
+        lines = veins * marks.veins(rng, layout)
+        melanin, haemoglobin = melanin + 0.3 * lines, haemoglobin + lines
+    if spiders:
+        haemoglobin = haemoglobin + spiders * marks.spider_veins(rng, layout)
     nose = rng.uniform(0.0, 1.0)
     sites = layout.sites
     haemoglobin = haemoglobin + flush * np.maximum(sites["cheeks"], nose * sites["nose"])
@@ -155,7 +164,7 @@ def _marks(
         "freckles": freckles,
         "melasma": melasma,
         "stubble_shadow": stubble,
-        "tan_line": {"kind": tan_kind if tan else "none", "strength": tan},
+        "tan_line": {"kind": tan_kind, "strength": tan},
         "birthmark": {"pigment": "haemoglobin" if stain else "melanin", "strength": birthmark},
         "veins": veins,
         "spider_veins": spiders,
