@@ -155,6 +155,8 @@ class Relighter:
         self.config = config or RelightConfig()
         self.skin = skin or SkinModel.load()
         self.cameras = cameras or CameraModel.load(name="training")
+        if isinstance(self.cameras.mean, Tensor):
+            self.cameras = self.cameras.with_mean(self.cameras.mean.detach().cpu().double().numpy())
         self.measured = measured
         self.lights = LightSampler(lights or Splits.load().training_illuminants)
         self.device = torch.device(device)
@@ -190,6 +192,7 @@ class Relighter:
             device=device,
         )
 
+    @torch.no_grad()
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Targets]:
         """Photos (B, 3, size, size) sRGB 0-1 of the samples at `indices`, and their targets.
 

@@ -16,6 +16,7 @@ from bioface.packed import read_packed, write_packed  # noqa: E402
 from bioface.spectral.camera import CameraModel  # noqa: E402
 from bioface.spectral.colour import apply_tone  # noqa: E402
 from bioface.spectral.formation import Camera, decode  # noqa: E402
+from bioface.spectral.skin import SkinModel  # noqa: E402
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -186,6 +187,19 @@ def test_measured_cameras_are_drawn_and_coded(packed):
         truth.sensitivities, torch.tensor(measured, dtype=torch.float32)[which]
     )
     torch.testing.assert_close(truth.b, torch.eye(6)[which], atol=0.05, rtol=0)
+
+
+def test_a_decoder_s_learned_skin_and_cameras_draw_too(packed):
+    skin = SkinModel.load()
+    skin = skin.with_constants(oxygenation=torch.tensor(0.75, requires_grad=True))
+    model = CameraModel.load(name="training")
+    learned = model.with_mean(torch.tensor(model.mean, dtype=torch.float32, requires_grad=True))
+    indices, config = np.arange(4), RelightConfig.clean()
+    relighter = Relighter(packed, 24, config=config, skin=skin, cameras=learned)
+    _, truth = relighter.draw(indices, np.random.default_rng(0))
+    _, expected = Relighter(packed, 24, config=config).draw(indices, np.random.default_rng(0))
+    assert not truth.linear.requires_grad
+    torch.testing.assert_close(truth.linear, expected.linear, atol=2e-3, rtol=2e-3)
 
 
 def test_a_share_of_the_batches_is_clean(packed):
