@@ -75,7 +75,12 @@ def sample_makeup(rng: np.random.Generator, config: SampleConfig, layout: Layout
             reflectance=mix.T @ np.stack([colours[name] for name in _KINDS]),
             roughness=gloss,
             specular=0.5,
-            record=strengths,
+            record={
+                **strengths,
+                "reflectance": {
+                    name: colours[name].tolist() for name in _KINDS if strengths[name] > 0
+                },
+            },
         ),
         evenness,
     )
