@@ -276,6 +276,8 @@ def decode_maps(
     """
     xp = array_namespace(maps[0])
     shape, leading = maps[0].shape, projection.shape[:-2]
+    if 0 in shape:
+        return xp.zeros((*shape, 3), dtype=maps[0].dtype, device=device(maps[0]))
     series = colour_series(skin, projection)
     table, white = series.table, xp.sum(projection, axis=-2)
     batch = math.prod(shape[: len(leading)])

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from bioface.errors import InputError
@@ -24,6 +25,7 @@ from bioface.spectral.backend import Array, as_array, common, like
 from bioface.spectral.camera import CameraModel, Method, raw_to_xyz
 from bioface.spectral.colour import XYZ_TO_SRGB
 from bioface.spectral.fast import decode_maps
+from bioface.spectral.grid import BANDS
 from bioface.spectral.illuminant import Illuminant
 from bioface.spectral.skin import SkinModel
 
@@ -65,16 +67,38 @@ class Camera:
         model = CameraModel.load(b.shape[-1]) if model is None else model
         return cls(model.sensitivities(b), gains, method)
 
+    def _curves(self, spd: Any) -> tuple[Array, Array]:
+        """Sensitivities and light in one namespace; `InputError` where their shapes do not fit."""
+        s, e = common(as_array(self.sensitivities), as_array(spd))
+        if tuple(s.shape[-2:]) != (BANDS, 3):
+            raise InputError(
+                f"sensitivities of shape {tuple(s.shape)}: (..., 33, 3) on 400-720 nm every 10 nm "
+                "are needed"
+            )
+        if tuple(e.shape[-1:]) != (BANDS,):
+            raise InputError(
+                f"an illuminant of shape {tuple(e.shape)}: (..., 33) on 400-720 nm every 10 nm is "
+                "needed; bioface.spectral.grid.resample takes other grids"
+            )
+        try:
+            np.broadcast_shapes(tuple(s.shape[:-2]), tuple(e.shape[:-1]))
+        except ValueError as error:
+            raise InputError(
+                f"cameras in batches of {tuple(s.shape[:-2])} for lights in batches of "
+                f"{tuple(e.shape[:-1])}"
+            ) from error
+        return s, e
+
     def response(self, spd: Any) -> Array:
         """(*batch, 33, 3): white-balanced raw responses E S_c / sum E S_c under `spd`; sum 1."""
-        s, e = common(as_array(self.sensitivities), as_array(spd))
+        s, e = self._curves(spd)
         weighted = s * e[..., None]
         xp = array_namespace(weighted)
         return weighted / xp.sum(weighted, axis=-2, keepdims=True)
 
     def raw_to_srgb(self, spd: Any) -> Array:
         """(*batch, 3, 3) from white-balanced raw to linear sRGB: M T diag(g)."""
-        s, e = common(as_array(self.sensitivities), as_array(spd))
+        s, e = self._curves(spd)
         xp = array_namespace(s)
         xyz = raw_to_xyz(s, e, self.method) if self.matrix is None else like(s, self.matrix)
         matrix = like(s, XYZ_TO_SRGB) @ xyz
@@ -86,7 +110,7 @@ class Camera:
 
     def projection(self, spd: Any) -> Array:
         """Q (*batch, 33, 3): linear sRGB of a reflectance r is r Q; of a white one, sum Q."""
-        xp = array_namespace(*common(self.sensitivities, spd))
+        xp = array_namespace(*self._curves(spd))
         return self.response(spd) @ xp.matrix_transpose(self.raw_to_srgb(spd))
 
 
@@ -124,14 +148,18 @@ def decode(
     Raises
     ------
     InputError
-        A map is missing, the maps differ in shape, or have fewer dimensions than the batch.
+        A map is missing, maps differ in shape or do not fit the batch of light and camera, or
+        these are not on the wavelength grid.
     """
     melanin, haemoglobin, diffuse, specular = _maps(maps)
     xp = array_namespace(melanin)
     spd = illuminant.spd if isinstance(illuminant, Illuminant) else illuminant
     projection = like(melanin, camera.projection(spd))
     pixel_axes = melanin.ndim - (projection.ndim - 2)
-    if pixel_axes < 0:
+    if pixel_axes < 0 or any(
+        own not in (1, count)
+        for own, count in zip(projection.shape[:-2], melanin.shape, strict=False)
+    ):
         raise InputError(
             f"maps of shape {tuple(melanin.shape)} for light and camera in batches of "
             f"{tuple(projection.shape[:-2])}"

@@ -114,6 +114,23 @@ def test_missing_and_mismatched_maps_are_named():
         decode({k: v[0, 0] for k, v in values.items()}, spd, Camera.from_coefficients(b))
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_what_does_not_fit_is_named(path):
+    values = maps(np.random.default_rng(8), 3, 2, 2)
+    camera = Camera.from_coefficients(np.zeros((2, 6)))
+    one = Camera.from_coefficients(np.zeros(6))
+    for light, taken_by, message in (
+        (np.ones(31), one, r"illuminant of shape \(31,\).*resample"),
+        (np.ones(33), Camera(np.ones((31, 3))), r"sensitivities of shape \(31, 3\)"),
+        (np.ones((3, 33)), camera, r"cameras in batches of \(2,\) for lights in batches of \(3,\)"),
+        (np.ones(33), camera, r"maps of shape \(3, 2, 2\) .* batches of \(2,\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            decode(values, light, taken_by, path=path)
+    nothing = {name: value[:0] for name, value in values.items()}
+    assert decode(nothing, np.ones(33), one, path=path).shape == (0, 2, 2, 3)
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", METHODS)
