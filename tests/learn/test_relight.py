@@ -191,7 +191,8 @@ def test_measured_cameras_are_drawn_and_coded(packed):
 
 def test_a_decoder_s_learned_skin_and_cameras_draw_too(packed):
     skin = SkinModel.load()
-    skin = skin.with_constants(oxygenation=torch.tensor(0.75, requires_grad=True))
+    known = skin.constants["oxygenation"]
+    skin = skin.with_constants(oxygenation=torch.tensor(known, requires_grad=True))
     model = CameraModel.load(name="training")
     learned = model.with_mean(torch.tensor(model.mean, dtype=torch.float32, requires_grad=True))
     indices, config = np.arange(4), RelightConfig.clean()
