@@ -53,8 +53,8 @@ def main() -> None:
         ),
         table(
             ("Reconstruction of the photos, RMSE in linear RGB on skin", ""),
-            ("before fine-tuning", f"{finetuning['reconstruction_rmse']['before']:.4f}"),
-            ("after fine-tuning", f"{finetuning['reconstruction_rmse']['after']:.4f}"),
+            ("before fine-tuning", f"{finetuning['reconstruction']['before']['rmse']:.4f}"),
+            ("after fine-tuning", f"{finetuning['reconstruction']['after']['rmse']:.4f}"),
         ),
         "<h2>d. The photo and its skin maps</h2>",
         figure(thumbnail(photo), f"The photo: {photo.name}."),

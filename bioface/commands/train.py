@@ -64,6 +64,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     finetune.add_argument(
         "--data", type=Path, metavar="PACK", help="rendered faces to replay against forgetting"
     )
+    finetune.add_argument(
+        "--without", nargs="+", default=[], metavar="NAME",
+        help="ingredients to leave out, to see what each does (see docs/training.md)",
+    )  # fmt: skip
     finetune.add_argument("--batch", type=int, default=8, help="photos a step (default 8)")
     finetune.add_argument("--learning-rate", type=float, default=1e-4, help="default 1e-4")
     for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
@@ -123,10 +127,10 @@ def run(options: argparse.Namespace) -> int:
         )
     else:
         report = finetune(_options(FinetuneOptions, options))
-        before, after = (report["reconstruction_rmse"][key] for key in ("before", "after"))
+        before, after = (report["reconstruction"][key] for key in ("before", "after"))
         print(
-            f"{report['steps']} steps on {len(report['photos'])} photos; "
-            f"reconstruction RMSE {before:.4f} -> {after:.4f}"
+            f"{report['steps']} steps on {len(report['photos'])} photos; reconstruction RMSE "
+            f"{before['rmse']:.4f} -> {after['rmse']:.4f} ({after['relative']:.1%} of the skin)"
         )
     print(options.out / "weights.safetensors")
     return 0
@@ -134,4 +138,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _options(kind: Any, options: argparse.Namespace) -> Any:
     names = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: value for name, value in vars(options).items() if name in names})
+    values = {name: value for name, value in vars(options).items() if name in names}
+    if "without" in values:
+        values["without"] = tuple(values["without"])
+    return kind(**values)

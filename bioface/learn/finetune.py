@@ -20,39 +20,38 @@ from torch import Tensor
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
 from bioface.learn.batches import RelitBatches
+from bioface.learn.consistency import KINDS, Changes
 from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder, Prediction
+from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
 from bioface.learn.parallel import Steps, own_device
-from bioface.learn.pretrain import data_sha256, rendered_pixels, supervised_losses, thin
+from bioface.learn.photo_losses import (
+    WEIGHTS_OF_LOSSES,
+    PhotoBatch,
+    check_ingredients,
+    photo_losses,
+    seen_by_photo,
+)
+from bioface.learn.pretrain import data_sha256, supervised_losses
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
-from bioface.learn.splits import split, split_samples
+from bioface.learn.splits import Splits, split, split_samples
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
-from bioface.spectral.colour import apply_tone, srgb_decode
+from bioface.spectral.colour import srgb_decode
 from bioface.spectral.skin import SkinModel
 
-WEIGHTS_OF_LOSSES = {
-    "appearance": 30.0,
-    "camera": 0.01,
-    "specular": 0.05,
-    "shading": 0.5,
-    "anchor": 2.0,
-    "tone": 0.05,
-    "gains": 0.5,
-    "globals": 0.02,
-    "skin": 0.5,
-}
-"""Of the paper's four, of the anchor and of the priors on tone, white balance and globals."""
-
-_HELD_OUT = 0.1
+_SURE_SKIN = 0.5
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """Everything `finetune` takes; `steps` or `minutes` bounds it."""
+    """Everything `finetune` takes; `steps` or `minutes` bounds it.
+
+    `without` names ingredients to leave out (`photo_losses.INGREDIENTS`); the rest is as in
+    `PretrainOptions`.
+    """
 
     photos: list[Path]
     out: Path
@@ -63,6 +62,7 @@ class FinetuneOptions:
     batch: int = 8
     learning_rate: float = 1e-4
     precision: str = "32"
+    without: tuple[str, ...] = ()
     seed: int = 0
     devices: int = 1
     workers: int = 0
@@ -71,85 +71,46 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_ingredients(self.without)
 
 
 class Finetuning(Training):
-    """The paper's losses on ((photo, mask, proxy), replayed batch or None)."""
-
-    def __init__(self, encoder: Encoder, decoder: Decoder, **options: Any) -> None:
-        super().__init__(encoder, decoder, **options)
-        self.first = copy.deepcopy(encoder).requires_grad_(False).eval()
-        self.decoder.learn(True)
+    """The losses of photos, and of a replayed batch of rendered faces or None."""
 
     uses_all_parameters = False
 
-    def losses(self, batch: tuple[tuple[Tensor, Tensor, Tensor], Any]) -> dict[str, Tensor]:
-        (photo, mask, proxy), replay = batch
-        photo, mask, proxy = (value.to(self.device) for value in (photo, mask, proxy))
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, *, without: tuple[str, ...] = (), **options: Any
+    ) -> None:
+        super().__init__(encoder, decoder, **options)
+        self.first = copy.deepcopy(encoder).requires_grad_(False).eval()
+        self.without = without
+        self.decoder.learn("decoder" not in without)
+
+    def losses(self, batch: tuple[PhotoBatch, Any]) -> dict[str, Tensor]:
+        photos, replay = batch
         found = photo_losses(
-            self.encode(photo), self.decoder, self.first, photo, mask, proxy, self.global_step
+            self.encode,
+            self.decoder,
+            self.first,
+            photos.to(self.device),
+            self.global_step,
+            self.without,
         )
-        total = {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}
         if replay is not None:
             rendered, targets = replay
             replayed = supervised_losses(
                 self.encode(rendered), self.decoder, targets, self.global_step
             )
-            total["replay"] = torch.stack(list(replayed.values())).sum()
-        return total
-
-
-def photo_losses(
-    prediction: Prediction,
-    decoder: Decoder,
-    first: Encoder,
-    photo: Tensor,
-    mask: Tensor,
-    proxy: Tensor,
-    step: int,
-) -> dict[str, Tensor]:
-    """Unweighted losses, keyed as in `WEIGHTS_OF_LOSSES`, of predictions of photos (B, 3, H, W).
-
-    Appearance is compared in the photo's linear light: the reconstruction goes through the
-    predicted tone curve first, because undoing it on the photo would reward dark curves.
-    """
-    with torch.no_grad():
-        before = first(photo.contiguous(memory_format=torch.channels_last))
-    chosen = rendered_pixels(step)
-    seen = photo.permute(0, 2, 3, 1)[chosen]
-    unclipped = (seen.amax(-1) < 0.98) * mask[chosen]
-    thinned = thin(prediction, chosen)
-    found = objectives.self_supervised(
-        thinned,
-        seen_by_photo(decoder, thinned),
-        srgb_decode(seen),
-        unclipped,
-        proxy[chosen] * (unclipped > 0.5),
-    )
-    anchor = [
-        objectives.masked_mean((getattr(prediction, n) - getattr(before, n)).square(), mask).mean()
-        for n in ("melanin_u", "haemoglobin_u")
-    ]
-    return found | {
-        "anchor": torch.stack(anchor).sum(),
-        "tone": prediction.tone.square().mean(),
-        "gains": prediction.gains.log().square().mean(),
-        "globals": decoder.prior(),
-        "skin": decoder.skin_prior(),
-    }
-
-
-def seen_by_photo(decoder: Decoder, prediction: Any) -> Tensor:
-    """The reconstruction (B, H, W, 3) in the photo's linear light, its tone curve applied."""
-    return srgb_decode(apply_tone(decoder.render(prediction), decoder.tone(prediction)))
+            found["replay"] = torch.stack(list(replayed.values())).sum()
+        return {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}
 
 
 def finetune(options: FinetuneOptions) -> dict[str, Any]:
     """Fine-tune, write `weights.safetensors`, `log.csv`, `checkpoint/` and `report.json`.
 
-    Photos are split by the hash of their file names; the report tells the reconstruction RMSE
-    (skin pixels, linear light of the photo) on those held out, before and after, and what the
-    decoder learned.
+    Photos are split by the hash of their file names (`bioface.learn.splits`); the report tells the
+    `reconstruction` of those held out, before and after, and what the decoder learned.
 
     Returns
     -------
@@ -169,10 +130,11 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     device = own_device()
     size = model.encoder.config.size
     faces = load_faces(options.photos, size)
-    train, held_out = split([Path(name).name for name in faces.names], _HELD_OUT)
+    names = [Path(name).name for name in faces.names]
+    train, held_out = split(names, Splits.load().photo_share)
     torch.manual_seed(options.seed)
     encoder, decoder = model.encoder.requires_grad_(True), model.decoder
-    before = reconstruction_rmse(encoder, decoder, faces, held_out)
+    before = reconstruction(encoder, decoder, faces, held_out)
     relighter, replayed = None, np.zeros(0, int)
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
@@ -181,13 +143,16 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         replayed, _ = split_samples(packed)
 
     photos = FaceBatches(faces, train, options.batch, options.seed)
+    kinds = tuple(kind for kind in KINDS if kind not in options.without) or KINDS
     replay = None
-    if relighter is not None:
+    if relighter is not None and "replay" not in options.without:
         # Another stream of random numbers than the photos'.
         replay = RelitBatches(relighter, replayed, options.batch, options.seed + 1)
 
-    def batches(start: int) -> Steps:
-        return Steps(lambda step: (photos.at(step), replay.at(step) if replay else None), start)
+    def at(step: int) -> tuple[PhotoBatch, Any]:
+        components = decoder.config.components
+        changes = Changes.draw(options.batch, components, options.seed, step, kinds)
+        return PhotoBatch(*photos.at(step), changes), replay.at(step) if replay else None
 
     module = Finetuning(
         encoder,
@@ -195,10 +160,11 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         budget=budget,
         learning_rate=options.learning_rate,
         precision=options.precision,
+        without=options.without,
     )
     fit(
         module,
-        batches,
+        lambda start: Steps(at, start),
         options.out,
         title="finetune",
         settings=settings,
@@ -214,10 +180,11 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
         "minutes": round(module.seconds / 60, 2),
         "photos": list(faces.names),
         "held_out": [faces.names[i] for i in held_out],
-        "reconstruction_rmse": {
+        "reconstruction": {
             "before": before,
-            "after": reconstruction_rmse(module.encoder, decoder, faces, held_out),
+            "after": reconstruction(module.encoder, decoder, faces, held_out),
         },
+        "skin_prior": round(float(decoder.skin_prior()), 4),
         "learned": decoder.learned(),
     }
     public = {k: v for k, v in settings.items() if k != "photos"}
@@ -235,18 +202,39 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def reconstruction_rmse(
+def reconstruction(
     encoder: Encoder, decoder: Decoder, faces: FaceCrops, indices: np.ndarray
-) -> float:
-    """RMSE over the skin of some photos, in the photo's linear light, photos weighing the same."""
+) -> dict[str, float]:
+    """How well some photos are explained, over their skin, in their linear light.
+
+    Returns
+    -------
+    dict with `rmse` (photos weighing the same), `relative` (the median over photos of RMSE over
+    mean intensity), and `melanin_sd`, `haemoglobin_sd` of the faces' medians in u: a network that
+    reads the same from everybody explains little.
+    """
     encoder.eval()
-    squares = []
+    squares, relative, medians = [], [], []
     for index in indices:
         photo, mask, _ = faces.central(int(index))
-        rendered = seen_by_photo(decoder, encoder(photo))
+        skin = (mask > _SURE_SKIN).float()
+        if not skin.any():
+            continue
+        prediction = encoder(photo)
         linear = srgb_decode(photo.permute(0, 2, 3, 1))
-        squares.append(float(objectives.appearance(rendered, linear, (mask > 0.5).float())))
-    return float(np.sqrt(np.mean(squares)))
+        squares.append(
+            float(objectives.appearance(seen_by_photo(decoder, prediction), linear, skin))
+        )
+        relative.append(squares[-1] ** 0.5 / float(objectives.masked_mean(linear.mean(-1), skin)))
+        maps = (prediction.melanin_u, prediction.haemoglobin_u)
+        medians.append([float(u[skin > 0].median()) for u in maps])
+    melanin, haemoglobin = np.std(medians, axis=0)
+    return {
+        "rmse": round(float(np.sqrt(np.mean(squares))), 5),
+        "relative": round(float(np.median(relative)), 4),
+        "melanin_sd": round(float(melanin), 4),
+        "haemoglobin_sd": round(float(haemoglobin), 4),
+    }
 
 
 def _settings(
@@ -257,6 +245,7 @@ def _settings(
     for name in ("out", "resume", "overwrite", "weights", "data", "devices", "workers"):
         del values[name]
     values["photos"] = [str(path) for path in options.photos]
+    values["without"] = list(options.without)
     return values | {
         "weights_sha256": weights_sha256,
         "data_sha256": None if packed is None else data_sha256(packed),

@@ -165,8 +165,9 @@ def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
             data=pack_path, steps=25, batch=2, learning_rate=1e-3,
         )
     )  # fmt: skip
-    rmse = report["reconstruction_rmse"]
-    assert rmse["after"] < 0.8 * rmse["before"]
+    found = report["reconstruction"]
+    assert found["after"]["rmse"] < 0.8 * found["before"]["rmse"]
+    assert 0 < found["after"]["relative"] < found["before"]["relative"]
     assert report["photos"] == ["astronaut (scikit-image)"]
     after = load_weights(tmp_path / "tuned" / "weights.safetensors")
     assert after.metadata["stage"] == "finetune"
