@@ -1,12 +1,12 @@
-"""BioFace in Blender: the skin material, and photo skin maps on a character.
+"""BioFace in Blender: the skin material, skin maps of photos on a character, datasets.
 
 Everything it computes lives in the `bioface` and `synth` packages, which the extension carries as
 wheels; here are only operators, panels and properties.
 """
 
-from . import operators, panels, properties
+from . import menus, operators, panels, preferences, properties, translations
 
-_MODULES = (properties, operators, panels)
+_MODULES = (translations, preferences, properties, operators, panels, menus)
 
 
 def register() -> None:

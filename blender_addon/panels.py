@@ -2,10 +2,18 @@
 
 import bpy
 
+from .operators.dataset_generate import BIOFACE_OT_dataset_generate
+from .operators.photo_estimate import BIOFACE_OT_photo_estimate
+from .operators.scene_ground_truth import BIOFACE_OT_scene_ground_truth
+
 _SLIDERS = (
-    ("Pigment", ("Melanin", "Melanin Gain", "Haemoglobin", "Haemoglobin Gain")),
-    ("Surface", ("Specular", "Roughness", "Subsurface")),
+    ("Pigment", False, ("Melanin", "Melanin Gain", "Haemoglobin", "Haemoglobin Gain")),
+    ("Freckles and Flush", True, ("Freckles", "Freckle Size", "Flush", "Flush Mask")),
+    ("Surface", False, ("Specular", "Roughness", "Oiliness", "Subsurface")),
 )
+"""Title, whether it starts closed, and sockets of each group of sliders."""
+
+_UNITS = {"Freckle Size": "Freckle Size (mm)", "Subsurface": "Subsurface (mm)"}
 
 
 class _SideBar:
@@ -26,10 +34,10 @@ class BIOFACE_PT_skin(_SideBar, bpy.types.Panel):
     """Skin of the active object."""
 
     bl_idname = "BIOFACE_PT_skin"
-    bl_label = "Skin"
+    bl_label = "Skin Material"
 
     def draw(self, context: bpy.types.Context) -> None:
-        from synth.blender.skin_material import object_skin_node
+        from synth.blender.skin_material import is_outdated, object_skin_node
 
         layout = self.split_layout()
         if context.object is None or context.object.type != "MESH":
@@ -37,30 +45,191 @@ class BIOFACE_PT_skin(_SideBar, bpy.types.Panel):
             return
         node = object_skin_node(context.object)
         if node is None:
-            layout.operator("bioface.skin_material_add", icon="MATERIAL")
+            _button(layout, "bioface.skin_material_add", "MATERIAL")
             return
-        for title, names in _SLIDERS:
-            column = layout.column(heading=title, align=True)
+        if is_outdated(node):
+            layout.label(text="Made by an earlier BioFace", icon="ERROR")
+            _button(layout, "bioface.skin_material_upgrade", "FILE_REFRESH")
+            return
+        if not (node.inputs["Melanin"].is_linked or node.inputs["Haemoglobin"].is_linked):
+            layout.menu("BIOFACE_MT_presets", icon="COMMUNITY")
+        for title, closed, names in _SLIDERS:
+            header, body = layout.panel(f"BIOFACE_{title}", default_closed=closed)
+            header.label(text=title)
+            if body is None:
+                continue
+            column = body.column(align=True)
             for name in names:
                 socket = node.inputs[name]
+                text = _UNITS.get(name, name)
                 if socket.is_linked:
-                    column.label(text=f"{name} from image", icon="IMAGE_DATA")
+                    row = column.split(factor=0.4)
+                    row.alignment = "RIGHT"
+                    row.label(text=text)
+                    row.label(text="From Image", icon="IMAGE_DATA")
                 else:
-                    column.prop(socket, "default_value", text=name)
+                    column.prop(socket, "default_value", text=text)
 
 
 class BIOFACE_PT_photo(_SideBar, bpy.types.Panel):
-    """Skin maps of a photo on the active object."""
+    """Skin maps of a photo."""
 
     bl_idname = "BIOFACE_PT_photo"
     bl_label = "Photo to Skin"
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.split_layout()
-        layout.prop(context.scene.bioface, "texture_size")
-        layout.operator("bioface.maps_project", icon="CAMERA_DATA")
+        source = context.scene.bioface.source
+        layout.row().prop(source, "kind", expand=True)
+        layout.prop(source, "filepath", text="Picture")
+        if source.kind == "PHOTO":
+            column = layout.column(heading="Face Box")
+            row = column.row()
+            row.prop(source, "use_box", text="")
+            fields = row.row()
+            fields.active = source.use_box
+            fields.prop(source, "box", text="")
+        _run_button(layout, context, BIOFACE_OT_photo_estimate, "OUTLINER_OB_IMAGE")
+        if source.melanin is None or source.haemoglobin is None:
+            return
+        box = layout.box().row()
+        for image, span, title in (
+            (source.melanin, source.melanin_range, "Melanin"),
+            (source.haemoglobin, source.haemoglobin_range, "Blood"),
+        ):
+            column = box.column(align=True)
+            column.label(text=f"{bpy.app.translations.pgettext_iface(title)} {span[2]:.1%}")
+            column.template_icon(icon_value=image.preview_ensure().icon_id, scale=6.0)
+            ends = column.row()
+            ends.label(text=f"{span[0]:.1%}")
+            high = ends.row()
+            high.alignment = "RIGHT"
+            high.label(text=f"{span[1]:.1%}")
+        if source.kind == "ALBEDO":
+            _button(layout, "bioface.maps_attach", "MATERIAL")
 
 
-_CLASSES = (BIOFACE_PT_skin, BIOFACE_PT_photo)
+class BIOFACE_UL_photos(bpy.types.UIList):
+    """Photos of a character."""
 
-register, unregister = bpy.utils.register_classes_factory(_CLASSES)
+    bl_idname = "BIOFACE_UL_photos"
+
+    def draw_item(
+        self,
+        context: bpy.types.Context,
+        layout: bpy.types.UILayout,
+        data: bpy.types.AnyType,
+        item: bpy.types.AnyType,
+        icon: int,
+        active_data: bpy.types.AnyType,
+        active_property: str,
+    ) -> None:
+        """One photo: its name, and whether it has a camera of its own."""
+        row = layout.row(align=True)
+        row.prop(item, "name", text="", emboss=False, icon="IMAGE_DATA")
+        if item.camera is not None:
+            row.label(text="", icon="CAMERA_DATA")
+
+
+class BIOFACE_PT_apply(_SideBar, bpy.types.Panel):
+    """Photos onto the active object."""
+
+    bl_idname = "BIOFACE_PT_apply"
+    bl_label = "Apply to Character"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.split_layout()
+        settings = context.scene.bioface
+        row = layout.row()
+        row.template_list(
+            "BIOFACE_UL_photos", "", settings, "photos", settings, "active_photo", rows=3
+        )
+        buttons = row.column(align=True)
+        buttons.operator("bioface.photo_add", text="", icon="ADD")
+        buttons.operator("bioface.photo_remove", text="", icon="REMOVE")
+        if settings.active_photo < len(settings.photos):
+            photo = settings.photos[settings.active_photo]
+            column = layout.column()
+            column.prop(photo, "camera")
+            column.prop(photo, "weight")
+        column = layout.column()
+        column.prop(settings, "texture_size")
+        if len(settings.photos) > 1:
+            column.prop(settings, "level")
+        row = layout.row()
+        row.enabled = bool(settings.photos)
+        _button(row, "bioface.maps_project", "MOD_UVPROJECT")
+
+
+class BIOFACE_PT_dataset(_SideBar, bpy.types.Panel):
+    """Datasets of rendered faces."""
+
+    bl_idname = "BIOFACE_PT_dataset"
+    bl_label = "Dataset"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender's convention)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.split_layout()
+        dataset = context.scene.bioface.dataset
+        layout.prop(dataset, "folder")
+        column = layout.column(align=True)
+        for name in ("count", "size", "samples"):
+            column.prop(dataset, name)
+        column = layout.column()
+        column.prop(dataset, "heads")
+        if dataset.heads == "file":
+            column.prop(dataset, "heads_file", text="File")
+        column = layout.column(align=True)
+        column.prop(dataset, "seed")
+        column.prop(dataset, "workers")
+        _run_button(layout, context, BIOFACE_OT_dataset_generate, "RENDER_RESULT")
+        if dataset.sheet:
+            layout.operator("bioface.contact_sheet_open", icon="IMGDISPLAY")
+
+
+class BIOFACE_PT_truth(_SideBar, bpy.types.Panel):
+    """Ground truth of the artist's own scene."""
+
+    bl_idname = "BIOFACE_PT_truth"
+    bl_label = "Ground Truth of This Scene"
+    bl_parent_id = "BIOFACE_PT_dataset"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.split_layout()
+        layout.prop(context.scene.bioface, "truth_samples")
+        _run_button(layout, context, BIOFACE_OT_scene_ground_truth, "RENDERLAYERS")
+
+
+def _button(layout: bpy.types.UILayout, operator: str, icon: str) -> None:
+    row = layout.row()
+    row.scale_y = 1.3
+    row.operator(operator, icon=icon)
+
+
+def _run_button(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    operator: type[bpy.types.Operator],
+    icon: str,
+) -> None:
+    """The button of an operator that runs in the background, or how far it is."""
+    running = context.window_manager.bioface
+    if running.operator != operator.bl_idname:
+        _button(layout, operator.bl_idname, icon)
+        return
+    row = layout.row()
+    row.scale_y = 1.3
+    row.progress(factor=running.share, text=f"{running.text}  {running.share:.0%}")
+    row.operator("bioface.task_cancel", text="", icon="CANCEL")
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        BIOFACE_PT_skin,
+        BIOFACE_PT_photo,
+        BIOFACE_UL_photos,
+        BIOFACE_PT_apply,
+        BIOFACE_PT_dataset,
+        BIOFACE_PT_truth,
+    )
+)

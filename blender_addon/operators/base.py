@@ -5,25 +5,15 @@ import traceback
 import bpy
 
 
-class MeshOperator(bpy.types.Operator):
-    """An edit of the active mesh object; subclasses write `apply`."""
-
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender's convention)
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the active object is a mesh; Blender greys the button out otherwise."""
-        if context.object is None or context.object.type != "MESH":
-            cls.poll_message_set("Select a mesh object")
-            return False
-        return True
+class BaseOperator(bpy.types.Operator):
+    """Subclasses write `apply`, or `job` and `finish` (see `TaskOperator`)."""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Report what `apply` says, or its error."""
         try:
             message = self.apply(context)
         except Exception as error:
-            return self._failed(error)
+            return self.failed(error)
         self.report({"INFO"}, message)
         return {"FINISHED"}
 
@@ -31,7 +21,8 @@ class MeshOperator(bpy.types.Operator):
         """Do the work and return what to tell the user; any exception cancels."""
         raise NotImplementedError
 
-    def _failed(self, error: Exception) -> set[str]:
+    def failed(self, error: Exception) -> set[str]:
+        """Report an error: one line if it is the user's to put right, else also its trace."""
         try:
             from bioface.errors import BiofaceError
         except ImportError:
@@ -42,5 +33,23 @@ class MeshOperator(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
         else:
             traceback.print_exception(error)
-            self.report({"ERROR"}, f"BioFace failed: {error}; the console shows where")
+            first = str(error).partition("\n")[0] or type(error).__name__
+            self.report({"ERROR"}, f"BioFace failed: {first}; the console shows where")
         return {"CANCELLED"}
+
+
+class MeshOperator(BaseOperator):
+    """An edit of the active mesh object."""
+
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender's convention)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether the active object is a mesh that can be changed; else the button is grey."""
+        if context.object is None or context.object.type != "MESH":
+            cls.poll_message_set("Select a mesh object")
+            return False
+        if context.object.library is not None:
+            cls.poll_message_set("The object is linked from another file; make it local first")
+            return False
+        return True

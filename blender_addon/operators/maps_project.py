@@ -6,29 +6,34 @@ from .base import MeshOperator
 
 
 class BIOFACE_OT_maps_project(MeshOperator):
-    """Bring the skin maps that BioFace estimated from a photo onto the active object's UV map.
+    """Bring the skin maps of the listed photos onto the active object's UV map.
 
-    Heads of BioFace are fitted to the face; others are taken as the scene's camera shows them"""
+    BioFace heads are fitted to the face; others are taken as the camera shows them.
+    The mesh stays as it is; running it again replaces the textures"""
 
     bl_idname = "bioface.maps_project"
-    bl_label = "Project Photo Maps"
+    bl_label = "Project onto Character"
 
     filepath: bpy.props.StringProperty(
-        name="Estimate",
-        description="EXR file that bioface estimate wrote, beside its JSON",
+        name="Maps",
+        description="EXR of one photo, instead of the list",
         subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
     )
-    filter_glob: bpy.props.StringProperty(default="*.exr", options={"HIDDEN"})
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Let the user choose the file."""
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
     def apply(self, context: bpy.types.Context) -> str:
-        """Fill the object's textures; see `synth.blender.character.project_estimate`."""
-        from synth.blender.character import project_estimate
+        """Fill the object's textures; see `synth.blender.character.project_estimates`."""
+        from synth.blender.character import PhotoOfCharacter, project_estimates
 
-        path = bpy.path.abspath(self.filepath)
-        seen = project_estimate(bpy, context.object, path, context.scene.bioface.texture_size)
-        return f"{context.object.name}: {seen:.0%} of the skin comes from the photo"
+        settings = context.scene.bioface
+        if self.filepath:
+            photos = [PhotoOfCharacter(bpy.path.abspath(self.filepath))]
+        else:
+            photos = [
+                PhotoOfCharacter(bpy.path.abspath(photo.filepath), photo.camera, photo.weight)
+                for photo in settings.photos
+            ]
+        seen = project_estimates(
+            bpy, context.object, photos, settings.texture_size, level=settings.level
+        )
+        return f"{context.object.name}: {seen:.0%} of the skin comes from the photos"

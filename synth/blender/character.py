@@ -11,7 +11,7 @@ import numpy as np
 
 from bioface.errors import InputError
 from bioface.spectral.skin import SkinModel
-from synth.blender.images import tiled_image
+from synth.blender.images import data_image, tiled_image
 from synth.blender.skin_material import (
     attach_maps,
     set_group,
@@ -20,6 +20,7 @@ from synth.blender.skin_material import (
     skin_node,
 )
 from synth.project import MAPS, Estimate, Fit, Shot, fit_head, project_photos, read_estimate
+from synth.project.estimate import read_channels
 from synth.scene import REGIONS, HeadMesh
 
 LANDMARKS = "bioface_landmarks"
@@ -84,11 +85,7 @@ def project_estimates(
     if not photos:
         raise InputError("no photo to project; add one to the list")
     estimates = [read_estimate(photo.path) for photo in photos]
-    slots = {
-        index
-        for index, slot in enumerate(mesh_object.material_slots)
-        if skin_node(slot.material) is not None
-    }
+    slots = skin_slots(mesh_object)
     head = head_from_object(bpy, mesh_object, slots or {mesh_object.active_material_index})
     shots = [
         Shot(_fit(bpy, mesh_object, head, photo, estimate), estimate.maps, photo.weight)
@@ -147,6 +144,52 @@ def attach_to_slots(
     for name, image in images.items():
         image[MAP] = name
         image.name = f"{mesh_object.name} {name}"
+
+
+def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
+    """Use the maps of an albedo texture on an object whose UV map the texture was made for.
+
+    What in the texture is no skin takes the median of the skin.
+
+    Parameters
+    ----------
+    path
+        EXR of `bioface estimate --albedo`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or holds no skin.
+    """
+    planes = read_channels(path)
+    absent = [name for name in (*MAPS, "mask") if name not in planes]
+    if absent:
+        raise InputError(f"{path}: no channel {absent[0]}; read the texture again")
+    skin = planes["mask"] > 0.5
+    if not skin.any():
+        raise InputError(f"{path}: holds no skin")
+    images = {
+        name: data_image(
+            bpy,
+            f"{mesh_object.name} {name}",
+            np.where(skin, planes[name], np.median(planes[name][skin])),
+        )
+        for name in MAPS
+    }
+    slots = skin_slots(mesh_object)
+    if not slots:
+        add_skin_material(bpy, mesh_object)
+        slots = {mesh_object.active_material_index}
+    attach_to_slots(bpy, mesh_object, slots, images, SkinModel.load())
+
+
+def skin_slots(mesh_object: Any) -> set[int]:
+    """Indices of the material slots that hold a "BioFace Skin" material."""
+    return {
+        index
+        for index, slot in enumerate(mesh_object.material_slots)
+        if skin_node(slot.material) is not None
+    }
 
 
 def _fit(

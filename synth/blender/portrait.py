@@ -75,22 +75,52 @@ def build_portrait(
     scene, head = bpy.context.scene, provider.mean()
     scene.unit_settings.scale_length = 0.01
     scene.unit_settings.length_unit = "CENTIMETERS"
-    dress = _dressed(provider, head, float(np.median(tiles[min(tiles)].maps["melanin"])))
-    made = add_head(bpy, scene, dress.head)
-    made.rotation_euler.x = np.pi / 2
-    made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
-    _paint(made.data, dress)
     images = {
         name: tiled_image(bpy, name, {number: tile.maps[name] for number, tile in tiles.items()})
         for name in MAPS
     }
-    material = skin_material(bpy, "Skin", images, model=skin)
+    melanin = float(np.median(tiles[min(tiles)].maps["melanin"]))
+    made = add_dressed_head(bpy, scene, provider, images, skin=skin, melanin=melanin)
+    _add_camera(bpy, scene, head)
+    _add_lights(bpy, scene, head)
+    return made
+
+
+def add_dressed_head(
+    bpy: Any,
+    scene: Any,
+    provider: HeadProvider,
+    maps: Mapping[str, Any] | None = None,
+    *,
+    skin: SkinModel | None = None,
+    melanin: float = 0.1,
+) -> Any:
+    """Link a provider's mean head to a scene: skin material, hair, brows, eyes, landmarks.
+
+    Parameters
+    ----------
+    maps
+        `melanin` and `haemoglobin` images for its skin, as `skin_material` takes them.
+    skin
+        The skin model of those maps; None: the calibrated one.
+    melanin
+        Volume fraction that hair and eyes go with.
+
+    Returns
+    -------
+    Its `bpy.types.Object`, upright at the origin, one unit a centimetre.
+    """
+    head = provider.mean()
+    dress = _dressed(provider, head, melanin)
+    made = add_head(bpy, scene, dress.head)
+    made.rotation_euler.x = np.pi / 2
+    made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
+    _paint(made.data, dress)
+    material = skin_material(bpy, "Skin", maps, model=skin)
     _add_hair_and_pores(material)
     made.data.materials.append(material)
     made.data.materials.append(_parts_material(bpy))
     made.data.polygons.foreach_set("material_index", (~skin_faces(head)).astype(np.int32))
-    _add_camera(bpy, scene, head)
-    _add_lights(bpy, scene, head)
     return made
 
 

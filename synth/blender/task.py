@@ -1,0 +1,118 @@
+"""Work of the extension in a process of its own, so that Blender's window stays alive.
+
+`python -m synth.blender.task` reads one line of JSON from standard input, the job: `kind` and what
+that kind needs (the functions below). It writes lines to standard output that start with `PREFIX`
+and hold JSON: `{"done", "total", "text"}` as it goes, then `{"result"}`, or `{"error"}` before it
+ends with status 1. Other lines are Blender's own. It ends at once when its standard input closes,
+so that nothing outlives the Blender that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bioface.errors import BiofaceError
+
+PREFIX = "bioface-task "
+
+Progress = Callable[[int, int, str], None]
+
+
+def main() -> int:
+    """Do the job on standard input; see the module's text."""
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        result = KINDS[job.pop("kind")](**job, progress=_show)
+    except BiofaceError as error:
+        _say({"error": str(error)})
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        _say({"error": f"{type(error).__name__}: {error}", "unexpected": True})
+        return 1
+    _say({"result": result})
+    return 0
+
+
+def generate_dataset(
+    folder: str, settings: dict[str, Any], *, progress: Progress
+) -> dict[str, str | int]:
+    """Render a dataset, or go on with it, and draw its contact sheet.
+
+    Parameters
+    ----------
+    settings
+        Keyword arguments of `synth.generate.Settings`.
+
+    Returns
+    -------
+    `rendered` (samples that are new) and `sheet` (path of the picture).
+    """
+    from synth.dataset.inspect import write_contact_sheet
+    from synth.dataset.read import Dataset
+    from synth.generate import Settings, generate
+
+    rendered = generate(
+        folder,
+        Settings(**settings),
+        progress=lambda done, total: progress(done, total, "rendering"),
+    )
+    return {"rendered": rendered, "sheet": str(write_contact_sheet(Dataset(folder)))}
+
+
+def render_scene_truth(
+    blend: str, scene: str, path: str, samples: int, *, progress: Progress
+) -> dict[str, str]:
+    """Open a .blend file and write the ground truth of one of its scenes; returns `path`."""
+    from synth.blender.compat import import_bpy
+    from synth.blender.ground_truth import render_ground_truth, write_ground_truth
+
+    bpy = import_bpy()
+    progress(0, 1, "rendering")
+    bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False)
+    truth = render_ground_truth(
+        bpy, bpy.data.scenes[scene], samples=samples, scratch=Path(blend).parent
+    )
+    write_ground_truth(path, truth)
+    return {"path": path}
+
+
+def read_albedo(photo: str, folder: str, *, progress: Progress) -> dict[str, str]:
+    """Read the maps of an albedo texture into `folder`; returns the `path` of the EXR."""
+    from bioface.photo.albedo import write_albedo_maps
+
+    progress(0, 1, "reading the texture")
+    return {"path": str(write_albedo_maps(photo, folder, overwrite=True))}
+
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "dataset": generate_dataset,
+    "ground_truth": render_scene_truth,
+    "albedo": read_albedo,
+}
+"""Kind of job to what does it."""
+
+
+def _show(done: int, total: int, text: str) -> None:
+    _say({"done": done, "total": total, "text": text})
+
+
+def _say(line: dict[str, Any]) -> None:
+    print(f"\n{PREFIX}{json.dumps(line)}", flush=True)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
