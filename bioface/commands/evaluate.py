@@ -16,6 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="WHAT")
     _configure_accuracy(what)
     _configure_floor(what)
+    _configure_multispectral(what)
+    _configure_edits(what)
 
 
 def _configure_floor(what: Any) -> None:
@@ -74,6 +76,35 @@ def _configure_accuracy(what: Any) -> None:
         "--model-card", type=Path, metavar="CARD.md", help="also rewrite this card's fairness table"
     )
     accuracy.set_defaults(measure=_accuracy)
+
+
+def _configure_multispectral(what: Any) -> None:
+    multispectral = what.add_parser(
+        "multispectral",
+        help="the paper's benchmark on multispectral images of faces",
+        description="RMSE of every map against a fit of the skin model to the spectra.",
+    )
+    multispectral.add_argument(
+        "cubes", type=Path, nargs="+", metavar="CUBE",
+        help="ISET .mat (mcCOEF and basis), ENVI .hdr, .exr (channels by nm) or .npz",
+    )  # fmt: skip
+    multispectral.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped")
+    multispectral.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    multispectral.set_defaults(measure=_multispectral)
+
+
+def _configure_edits(what: Any) -> None:
+    edits = what.add_parser(
+        "edits",
+        help="a picture of the paper's edits on rendered faces",
+        description="No specular, melanin +0.6 in the paper's units, haemoglobin halved.",
+    )
+    edits.add_argument("--data", type=Path, required=True, metavar="PACK")
+    edits.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped ones")
+    edits.add_argument("--rows", type=int, default=3, help="faces (3)")
+    edits.add_argument("--seed", type=int, default=0, help="of all draws (0)")
+    edits.add_argument("--out", type=Path, required=True, metavar="PNG")
+    edits.set_defaults(measure=_edits)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -150,6 +181,34 @@ def _named(pairs: list[str]) -> dict[str, Path]:
             raise InputError(f"--compare {pair}: give it as NAME=FILE")
         found[name] = Path(file)
     return found
+
+
+def _multispectral(options: argparse.Namespace) -> None:
+    """Print the table, and write the figures where asked for."""
+    from bioface.atomic import write_text
+    from bioface.evaluate.multispectral import as_table, benchmark
+    from bioface.photo.network import load_network
+
+    results = benchmark(options.cubes, load_network(options.weights, "torch"))
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
+    print(as_table(results))
+
+
+def _edits(options: argparse.Namespace) -> None:
+    """Write the picture."""
+    from bioface.errors import InputError
+    from bioface.evaluate.edits import write_edits
+    from bioface.packed import read_packed
+    from bioface.photo.network import load_network
+
+    if options.out.suffix.lower() != ".png":
+        raise InputError(f"{options.out}: the picture is a PNG; let --out end in .png")
+    if options.rows < 1:
+        raise InputError(f"--rows {options.rows}: at least 1")
+    network = load_network(options.weights, "torch")
+    write_edits(read_packed(options.data), network, options.out, options.rows, options.seed)
+    print(options.out)
 
 
 def _floor(options: argparse.Namespace) -> None:

@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import BiofaceError, InputError
+from bioface.evaluate.explain import rendered
 from bioface.evaluate.measure import CLIPPED, LEAST_PIXELS
 from bioface.learn.splits import held_out_photos
 from bioface.photo.crop import Crop
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
-from bioface.photo.network import Network, Reading
+from bioface.photo.network import Network
 from bioface.photo.read import estimate
 from bioface.spectral.colour import apply_tone, srgb_decode, srgb_encode
-from bioface.spectral.formation import Camera, decode
-from bioface.spectral.illuminant import mix
-from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
 RANGES = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
 GAIN = 0.02
@@ -123,27 +121,13 @@ def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[flo
     linear = crop.extract(np.asarray(srgb_decode(srgb.astype(np.float32))))
     seen = np.clip(srgb_encode(linear), 0, 1).astype(np.float32)
     reading = network.read(seen)
-    rendered = srgb_decode(apply_tone(rendered_linear(reading, network.skin), reading.tone))
+    explained = srgb_decode(apply_tone(rendered(reading, network.skin), reading.tone))
     skin = crop.extract(face.mask) * reading.mask > 0.5
     skin &= seen.max(-1) < CLIPPED
     if skin.sum() < LEAST_PIXELS:
         raise InputError("no skin seen")
-    error = np.asarray(rendered)[skin] - linear[skin]
+    error = np.asarray(explained)[skin] - linear[skin]
     return float((error**2).mean()), float(linear[skin].mean())
-
-
-def rendered_linear(reading: Reading, skin: SkinModel) -> np.ndarray:
-    """What the network explains of a crop: (h, w, 3) linear sRGB, before the tone curve."""
-    maps = {
-        "melanin": from_unit(reading.melanin_u, MELANIN_RANGE),
-        "haemoglobin": from_unit(reading.haemoglobin_u, HAEMOGLOBIN_RANGE),
-        "diffuse_shading": reading.diffuse_shading,
-        "specular_shading": reading.specular_shading,
-    }
-    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
-    camera = Camera(reading.sensitivities, reading.gains, reading.method)
-    rendered: np.ndarray = decode(maps, spd, camera, skin=skin)
-    return rendered
 
 
 def _reading(srgb: np.ndarray, network: Network) -> tuple[float, float]:

@@ -1,0 +1,188 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bioface.errors import InputError
+from bioface.evaluate.cubes import read_cube
+from bioface.evaluate.dichromatic import fit_dichromatic
+from bioface.evaluate.multispectral import MAPS, as_table, benchmark, mean_camera_under_d65
+from bioface.photo.network import Reading
+from bioface.spectral.camera import CameraModel
+from bioface.spectral.grid import WAVELENGTHS
+from bioface.spectral.illuminant import NAMES
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+
+SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def face():
+    """Maps of a face without detail, and its cube (SIDE, SIDE, 33)."""
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
+    maps = {
+        "melanin": 0.4 + 0.2 * x,
+        "haemoglobin": 0.5 + 0.2 * y,
+        "diffuse_shading": 0.7 + 0.2 * x * y,
+        "specular_shading": 0.1 * np.exp(-8 * (x**2 + y**2)),
+    }
+    fractions = (
+        from_unit(maps["melanin"], MELANIN_RANGE),
+        from_unit(maps["haemoglobin"], HAEMOGLOBIN_RANGE),
+    )
+    reflectance = SkinModel.load().reflectance(*fractions)
+    cube = maps["diffuse_shading"][..., None] * reflectance + maps["specular_shading"][..., None]
+    mask = np.where(x**2 + y**2 < 0.9, 1.0, 0.0).astype(np.float32)
+    return maps, cube.astype(np.float32), mask
+
+
+def write_npz(path, cube, mask):
+    np.savez(path / "face.npz", wavelength=WAVELENGTHS, reflectance=cube, mask=mask)
+    return path / "face.npz"
+
+
+def write_exr(path, cube, mask):
+    openexr = pytest.importorskip("OpenEXR")
+    channels = {f"S0.{w:.0f},000000nm": cube[..., k] for k, w in enumerate(WAVELENGTHS)}
+    channels = {name: np.ascontiguousarray(plane) for name, plane in channels.items()}
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    openexr.File(header, channels | {"mask": mask}).write(str(path / "face.exr"))
+    return path / "face.exr"
+
+
+def write_envi(path, cube, mask, interleave="bil"):
+    order = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}[interleave]
+    whole = np.round(10000 * cube).astype(">i2")
+    (path / "face.img").write_bytes(b"\0" * 16 + whole.transpose(order).tobytes())
+    wavelengths = ",\n ".join(f"{w / 1000:.3f}" for w in WAVELENGTHS)
+    (path / "face.hdr").write_text(
+        f"ENVI\nsamples = {SIDE}\nlines = {SIDE}\nbands = 33\nheader offset = 16\n"
+        f"data type = 2\nbyte order = 1\ninterleave = {interleave}\n"
+        f"reflectance scale factor = 10000\nwavelength units = Micrometers\n"
+        f"wavelength = {{\n {wavelengths}}}\n"
+    )
+    return path / "face.hdr"
+
+
+def write_mat(path, cube, mask):
+    """As ISET does: photons under a tungsten-like light, in a basis about their mean."""
+    savemat = pytest.importorskip("scipy.io").savemat
+    energy = np.linspace(0.2, 1.0, 33)
+    photons = cube.astype(np.float64) * energy * WAVELENGTHS
+    mean = photons.reshape(-1, 33).mean(0)
+    _, _, rows = np.linalg.svd(photons.reshape(-1, 33) - mean, full_matrices=False)
+    basis = rows[:10].T
+    savemat(
+        path / "face.mat",
+        {
+            "mcCOEF": (photons - mean) @ basis,
+            "basis": {"basis": basis, "wave": WAVELENGTHS},
+            "imgMean": mean,
+            "illuminant": {"data": energy, "wavelength": WAVELENGTHS},
+            "comment": "synthetic",
+        },
+    )
+    return path / "face.mat"
+
+
+@pytest.mark.parametrize("write", [write_npz, write_exr, write_envi, write_mat])
+def test_every_format_gives_the_same_cube(tmp_path, face, write):
+    _, cube, mask = face
+    found = read_cube(write(tmp_path, cube, mask))
+    np.testing.assert_allclose(found.wavelength, WAVELENGTHS)
+    scale = (found.values * cube).sum() / (cube**2).sum()
+    np.testing.assert_allclose(found.values / scale, cube, atol=2e-3)
+    if write in (write_npz, write_exr):
+        np.testing.assert_array_equal(found.mask, mask)
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bip"])
+def test_envi_in_its_other_orders(tmp_path, face, interleave):
+    _, cube, mask = face
+    found = read_cube(write_envi(tmp_path, cube, mask, interleave).with_suffix(".img"))
+    np.testing.assert_allclose(found.values, cube, atol=1e-4)
+
+
+def test_the_fit_finds_pigments_and_both_shadings_on_any_bands(face):
+    maps, cube, _ = face
+    kept = slice(1, 31, 2)
+    fit = fit_dichromatic(cube.reshape(-1, 33)[:, kept], WAVELENGTHS[kept])
+    for name, tolerance in (
+        ("melanin", 0.01),
+        ("haemoglobin", 0.02),
+        ("diffuse_shading", 0.01),
+        ("specular_shading", 2e-3),
+    ):
+        field = f"{name}_u" if name in ("melanin", "haemoglobin") else name
+        np.testing.assert_allclose(
+            getattr(fit, field), maps[name].reshape(-1), atol=tolerance, err_msg=name
+        )
+    assert fit.residual.max() < 1e-3
+
+
+@dataclasses.dataclass
+class Knowing:
+    """A network that says what it is told to say."""
+
+    reading: Reading
+    size = SIDE
+    skin = SkinModel.load()
+
+    def read(self, srgb):
+        self.seen = srgb
+        return self.reading
+
+
+def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face):
+    maps, cube, mask = face
+    linear = cube @ mean_camera_under_d65()
+    scale = 0.8 / np.quantile(linear[mask > 0.95].max(-1), 0.99)
+    model = CameraModel.load()
+    weights = np.zeros(len(NAMES))
+    weights[NAMES.index("D")] = 1
+    network = Knowing(
+        Reading(
+            melanin_u=maps["melanin"],
+            haemoglobin_u=maps["haemoglobin"],
+            diffuse_shading=scale * maps["diffuse_shading"],
+            specular_shading=scale * maps["specular_shading"],
+            mask=mask,
+            illuminant_weights=weights,
+            daylight_kelvin=6504.0,
+            b=np.zeros(6),
+            sensitivities=model.sensitivities(np.zeros(6)),
+            gains=np.ones(2),
+            tone=np.zeros(2),
+            method="fitted",
+        )
+    )
+    results = benchmark([write_npz(tmp_path, cube, mask)], network)
+    assert all(results["mean"][name] < 0.02 for name in MAPS), results["mean"]
+    assert network.seen.shape == (SIDE, SIDE, 3)
+    text = as_table(results)
+    assert "0.172" in text
+    assert "paper's units" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.npz", None, "no such file"),
+        ("a.txt", b"x", "not a multispectral image"),
+        ("a.mat", b"x" * 300, "cannot be read"),
+        ("a.hdr", b"ENVI\nlines = 3\n", "has no field 'samples'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_cube(tmp_path / name)
+
+
+def test_too_few_bands_are_refused(tmp_path):
+    bands = np.arange(500, 600, 20.0)
+    np.savez(tmp_path / "a.npz", wavelength=bands, reflectance=np.ones((3, 3, len(bands))))
+    with pytest.raises(InputError, match="span 500-580 nm"):
+        read_cube(tmp_path / "a.npz")
