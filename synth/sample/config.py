@@ -87,8 +87,8 @@ class SampleConfig:
     melanin: Range = (0.015, 0.45)
     haemoglobin: Range = (0.003, 0.05)
     pigment_correlation: float = 0.25
-    melanin_spread: Range = (0.036, 0.087)
-    haemoglobin_spread: Range = (0.05, 0.11)
+    melanin_spread: Range = (0.038, 0.091)
+    haemoglobin_spread: Range = (0.053, 0.115)
     roughness: Range = (0.28, 0.75)
     specular: Range = (0.1, 0.9)
     bump: Range = (0.001, 0.01)

@@ -77,8 +77,9 @@ def sample_pigment(
         for level, field, mark in zip(base, fields, added, strict=True)
     )
     lips = smoothstep(layout.lips, -0.12, 0.12)
-    haemoglobin = haemoglobin + lips * rng.uniform(0.25, 0.6)
-    melanin = melanin * (1 - lips) + lips * (base[0] * rng.uniform(0.4, 0.9) - 0.03)
+    haemoglobin = haemoglobin + lips * rng.uniform(0.28, 0.65)
+    share = rng.uniform(0.4, 0.85) + 0.3 * float(np.clip(base[0], 0, 1))  # dark lips stay dark
+    melanin = melanin * (1 - lips) + lips * (base[0] * share - 0.03)
     record = {
         "group": group,
         "melanin_u": float(base[0]),

@@ -66,14 +66,25 @@ def _sweat(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, np.nda
     where = np.clip(where + 0.4 * sites["under_eye"], 0, 1)
     wet = where * smoothstep(smooth_noise(rng, layout.points, 1.5), -1.0, 0.8)
     centres = scatter(rng, layout.points, wet, int(rng.integers(20, 160)))
-    radii = rng.uniform(0.08, 0.22, len(centres))
-    drops = spots(layout.points, centres, radii, rng.uniform(0.15, 0.4) * radii)
+    radii = rng.uniform(0.2, 0.35, len(centres))  # no smaller than the mesh can show
+    drops = spots(layout.points, centres, radii, rng.uniform(0.06, 0.16) * radii)
     return wet, np.minimum(drops, 0.1)
 
 
 def _lines(rng: np.random.Generator, layout: Layout) -> np.ndarray:
-    """Depth (N,), about -1 to 0, of forehead lines and of the folds beside the nose."""
+    """Depth (N,), about -1 to 0, of forehead lines, folds beside the nose and crow's feet."""
     spacing = 1.1 * layout.anatomy.unit
     wave = layout.points[:, 1] / spacing + 0.35 * smooth_noise(rng, layout.points, 2.5)
     forehead = -layout.sites["forehead"] * np.maximum(np.cos(2 * np.pi * wave), 0) ** 2
-    return forehead - np.exp(-((layout.folds / 0.3) ** 2))
+    return forehead - np.exp(-((layout.folds / 0.3) ** 2)) - _crows_feet(layout)
+
+
+def _crows_feet(layout: Layout) -> np.ndarray:
+    """Depth (N,) in 0-1 of the lines that fan out from the outer corners of the eyes."""
+    unit = layout.anatomy.unit
+    beside = layout.points * np.where(layout.points[:, :1] < 0, [[-1.0, 1.0, 1.0]], 1.0)
+    offset = (beside - layout.anatomy.landmarks[45]) / unit
+    out = np.hypot(offset[:, 0], offset[:, 2])
+    distance = np.hypot(out, offset[:, 1])
+    fan = np.cos(7.0 * np.arctan2(offset[:, 1], out)) * (offset[:, 2] < 0)
+    return 0.6 * np.maximum(fan, 0) ** 2 * np.exp(-(((distance - 1.4) / 0.6) ** 2))
