@@ -83,12 +83,11 @@ class BIOFACE_PT_photo(_SideBar, bpy.types.Panel):
         layout.row().prop(source, "kind", expand=True)
         layout.prop(source, "filepath", text="Picture")
         if source.kind == "PHOTO":
-            column = layout.column(heading="Face Box")
-            row = column.row()
-            row.prop(source, "use_box", text="")
-            fields = row.row()
-            fields.active = source.use_box
-            fields.prop(source, "box", text="")
+            layout.prop(source, "use_box")
+            if source.use_box:
+                column = layout.column(align=True)
+                column.prop(source, "box_corner")
+                column.prop(source, "box_side")
         _run_button(layout, context, BIOFACE_OT_photo_estimate, "OUTLINER_OB_IMAGE")
         if source.melanin is None or source.haemoglobin is None:
             return

@@ -51,4 +51,13 @@ def results_folder(context: bpy.types.Context) -> Path:
     return user_folder("maps")
 
 
+def network_file(context: bpy.types.Context) -> str | None:
+    """The weights that read photos: the user's, else the extension's, else the package's (None)."""
+    chosen = preferences(context)
+    if chosen is not None and chosen.network:
+        return str(Path(bpy.path.abspath(chosen.network)))
+    own = Path(__file__).with_name("network.onnx")
+    return str(own) if own.is_file() else None
+
+
 register, unregister = bpy.utils.register_classes_factory((BIOFACE_AP_preferences,))

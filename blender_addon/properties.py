@@ -32,11 +32,21 @@ class BIOFACE_PG_source(bpy.types.PropertyGroup):
         name="Face Box",
         description="Say where the face is, when it is not found or the wrong one is",
     )
-    box: bpy.props.IntVectorProperty(
-        name="Box",
-        description="Left, top, right and bottom of the face, in pixels from the upper left corner",
-        size=4,
-        min=0,
+    box_corner: bpy.props.IntVectorProperty(
+        name="Corner",
+        description=(
+            "Upper left corner of a square from brows to chin, ear to ear: pixels from the "
+            "picture's upper left corner"
+        ),
+        size=2,
+        subtype="COORDINATES",
+    )
+    box_side: bpy.props.IntProperty(
+        name="Side",
+        description="Side of that square",
+        subtype="PIXEL",
+        default=256,
+        min=20,
     )
     result: bpy.props.StringProperty(
         name="Maps", description="The maps that were read last", subtype="FILE_PATH"

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..preferences import results_folder
+from ..preferences import network_file, results_folder
 from .task import TaskOperator
 
 
@@ -46,7 +46,16 @@ class BIOFACE_OT_photo_estimate(TaskOperator):
             raise BiofaceError(
                 f"{folder}: cannot be made ({error.strerror}); choose another in the preferences"
             ) from error
-        return Task("albedo", photo=photo, folder=str(folder))
+        if source.kind == "ALBEDO":
+            return Task("albedo", photo=photo, folder=str(folder))
+        box = [*source.box_corner, source.box_side] if source.use_box else None
+        return Task(
+            "photo",
+            photo=photo,
+            folder=str(folder),
+            weights=network_file(context),
+            face_box=box,
+        )
 
     def finish(self, context: bpy.types.Context, result: dict[str, str]) -> str:
         """Show the maps; those of a photo go on the list of the character."""

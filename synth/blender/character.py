@@ -19,7 +19,16 @@ from synth.blender.skin_material import (
     skin_material,
     skin_node,
 )
-from synth.project import MAPS, Estimate, Fit, Shot, fit_head, project_photos, read_estimate
+from synth.project import (
+    MAPS,
+    Estimate,
+    Fit,
+    Shot,
+    fit_box,
+    fit_head,
+    project_photos,
+    read_estimate,
+)
 from synth.project.estimate import read_channels
 from synth.scene import REGIONS, HeadMesh
 
@@ -40,7 +49,8 @@ class PhotoOfCharacter:
         EXR of `bioface estimate` or of `synth.blender.ground_truth`, beside its JSON.
     camera
         Camera object that stands as the photo was taken. None: a mesh that carries landmarks is
-        fitted to those of the photo, any other is taken as the scene's camera shows it.
+        fitted to those of the photo, or roughly to its face box where there are none; any other is
+        taken as the scene's camera shows it.
     weight
         How much it counts where several photos see the same skin, >= 0.
     """
@@ -195,8 +205,11 @@ def skin_slots(mesh_object: Any) -> set[int]:
 def _fit(
     bpy: Any, mesh_object: Any, head: HeadMesh, photo: PhotoOfCharacter, estimate: Estimate
 ) -> Fit:
-    if photo.camera is None and len(head.landmarks) and estimate.landmarks is not None:
-        return fit_head(head, estimate.landmarks, estimate.shape)
+    if photo.camera is None and len(head.landmarks):
+        if estimate.landmarks is not None:
+            return fit_head(head, estimate.landmarks, estimate.shape)
+        if estimate.box is not None:
+            return fit_box(head, estimate.box, estimate.shape)
     return fit_from_camera(bpy, mesh_object, head, estimate.shape, photo.camera)
 
 

@@ -93,12 +93,52 @@ def read_albedo(photo: str, folder: str, *, progress: Progress) -> dict[str, str
     return {"path": str(write_albedo_maps(photo, folder, overwrite=True))}
 
 
+def estimate_photo(
+    photo: str,
+    folder: str,
+    *,
+    weights: str | None,
+    face_box: list[float] | None,
+    progress: Progress,
+) -> dict[str, str]:
+    """Read the maps of a photo's faces into `folder` by onnxruntime; returns the EXR's `path`.
+
+    Parameters
+    ----------
+    weights
+        ONNX file of `bioface export onnx`; None: the weights of the package.
+    face_box
+        x, y and side of the square around the face, in pixels; None: it is looked for.
+    """
+    from bioface.photo.files import read_photo
+    from bioface.photo.network import load_network
+    from bioface.photo.read import faces_in, read_faces
+    from bioface.photo.result import write_estimate
+
+    progress(0, 4, "loading the network")
+    network = load_network(weights, "onnx")
+    progress(1, 4, "looking for the face")
+    srgb = read_photo(photo)
+    faces = faces_in(srgb, photo, network, None if face_box is None else [_square(face_box)])
+    progress(2, 4, "reading the skin")
+    result = read_faces(srgb, faces, network)
+    progress(3, 4, "writing the maps")
+    stem = Path(photo).stem
+    return {"path": str(write_estimate(folder, stem, result, None, overwrite=True))}
+
+
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "dataset": generate_dataset,
     "ground_truth": render_scene_truth,
     "albedo": read_albedo,
+    "photo": estimate_photo,
 }
 """Kind of job to what does it."""
+
+
+def _square(values: list[float]) -> tuple[float, float, float]:
+    x, y, side = values
+    return x, y, side
 
 
 def _show(done: int, total: int, text: str) -> None:

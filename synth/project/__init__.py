@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioface.errors import InputError
-from synth.project.camera import Fit, fit_head
+from synth.project.camera import Fit, fit_box, fit_head
 from synth.project.estimate import Estimate, read_estimate
 from synth.project.fill import dilate, fill_vertices
 from synth.project.photo import MAPS, PhotoReader
@@ -27,6 +27,7 @@ __all__ = [
     "Fit",
     "Shot",
     "Tile",
+    "fit_box",
     "fit_head",
     "project_maps",
     "project_photos",

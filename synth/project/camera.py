@@ -93,6 +93,40 @@ def fit_head(head: HeadMesh, landmarks: np.ndarray, shape: tuple[int, int]) -> F
     )
 
 
+def fit_box(head: HeadMesh, box: tuple[float, float, float, float], shape: tuple[int, int]) -> Fit:
+    """Place `head`, looking into the camera, so that its landmarks fill `box`: a rough fit.
+
+    For photos whose landmarks are not known. The distance is the prior's median.
+
+    Parameters
+    ----------
+    box
+        (left, top, right, bottom) around brows and chin, ear to ear, in pixels.
+    shape
+        (H, W) of the photo.
+
+    Raises
+    ------
+    InputError
+        The box is smaller than 4 pixels.
+    """
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top)
+    if not side >= 4:
+        raise InputError(f"face box {box}: smaller than 4 pixels")
+    vertices = np.asarray(head.vertices, np.float64)
+    anchors = vertices[head.landmarks]
+    pivot = (anchors.min(0) + anchors.max(0)) / 2
+    scale = side / np.ptp(anchors[:, :2], axis=0).max()
+    centre = np.array([shape[1], shape[0]]) / 2
+    offset = np.array([left + right, top + bottom]) / 2 - centre
+    parameters = np.array([0, 0, 0, *offset, np.log(_DISTANCE), np.log(scale)])
+    rotation, translation, focal = _unpack(parameters)
+    seen = _transform(parameters, vertices - pivot)
+    points = _perspective(seen, focal) + centre
+    return Fit(rotation, pivot - translation @ rotation, focal, points, -seen[:, 2], 0.0)
+
+
 def _unpack(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """(rotation vector, offset in px, log distance, log px per cm) to R, t (cm), focal (px)."""
     distance, scale = np.exp(parameters[5]), np.exp(parameters[6])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,17 @@ class Estimate:
         Channel name to (H, W) float32: at least `melanin`, `haemoglobin` (volume fractions) and
         `mask` (0-1 skin).
     landmarks
-        (68, 2) x, y pixels of the photo's largest face, iBUG order; None where they are not known
-        and only a camera tells where the face is.
+        (68, 2) x, y pixels of the photo's largest face, iBUG order; None where they are not known.
+    box
+        (left, top, right, bottom) of that face in pixels; None where only a camera tells where it
+        is.
     skin
         The skin model the maps belong to, with the constants it was used with.
     """
 
     maps: dict[str, np.ndarray]
     landmarks: np.ndarray | None
+    box: tuple[float, float, float, float] | None
     skin: SkinModel
 
     @property
@@ -60,24 +64,34 @@ def read_estimate(path: str | Path) -> Estimate:
     return Estimate(maps, *_numbers(source.with_suffix(".json")))
 
 
-def _numbers(record: Path) -> tuple[np.ndarray | None, SkinModel]:
-    """Landmarks and skin model of an estimate's JSON."""
+def _numbers(
+    record: Path,
+) -> tuple[np.ndarray | None, tuple[float, float, float, float] | None, SkinModel]:
+    """Landmarks, face box and skin model of an estimate's JSON."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        given = content["faces"][0]["landmarks"]
-        landmarks = None if given is None else np.array(given, np.float64)
-        shape = (68, 2) if landmarks is None else landmarks.shape
-        if shape != (68, 2) or (landmarks is not None and not np.isfinite(landmarks).all()):
-            raise ValueError("landmarks")
+        face = content["faces"][0]
+        landmarks = _array(face["landmarks"], (68, 2))
+        box = _array(face.get("face_box"), (4,))
         skin = SkinModel.load(content["skin_model"])
         constants = {name: float(value) for name, value in content["skin_constants"].items()}
-        return landmarks, skin.with_constants(**constants)
+        corners = None if box is None else (box[0], box[1], box[2], box[3])
+        return landmarks, corners, skin.with_constants(**constants)
     except InputError as error:
         raise InputError(f"{record}: {error}; estimate the photo again") from error
     except OSError as error:
         raise InputError(f"{record}: cannot be read; keep it beside the EXR") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{record}: not an estimate's JSON; estimate the photo again") from error
+
+
+def _array(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    if given is None:
+        return None
+    values = np.array(given, np.float64)
+    if values.shape != shape or not np.isfinite(values).all():
+        raise ValueError(f"shape {values.shape} instead of {shape}")
+    return values
 
 
 def read_channels(path: str | Path) -> dict[str, np.ndarray]:
