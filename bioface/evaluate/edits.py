@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from bioface.atomic import replacing
 from bioface.errors import InputError
 from bioface.evaluate.explain import rendered
+from bioface.evaluate.measure import CLIPPED, Photos
 from bioface.learn.accuracy import drawn_photos
+from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
 from bioface.learn.splits import split_samples
 from bioface.packed import PackedDataset
@@ -23,6 +25,8 @@ MELANIN_STEP = 0.6
 """In the paper's units, which run from -1 to 1 and are half of u."""
 
 HAEMOGLOBIN_FACTOR = 0.5
+CHOICE = 8
+"""Photos drawn for each row, of which the best exposed is shown."""
 
 
 def edited(reading: Reading) -> dict[str, Reading]:
@@ -43,10 +47,11 @@ def edited(reading: Reading) -> dict[str, Reading]:
 
 
 def draw_edits(packed: PackedDataset, network: Network, rows: int, seed: int) -> Figure:
-    """A row a held-out face: the photo as drawn, its reconstruction, and the three edits.
+    """A row a held-out face, from light to dark: photo, reconstruction and the three edits.
 
-    Edits keep what the network does not explain: their difference to the reconstruction is added
-    to the photo, on skin.
+    The photos are drawn under daylight, with the pigments that the set was rendered with. Edits
+    keep what the network does not explain: their difference to the reconstruction is added to the
+    photo, on skin.
 
     Raises
     ------
@@ -57,11 +62,13 @@ def draw_edits(packed: PackedDataset, network: Network, rows: int, seed: int) ->
     if len(people) < rows:
         raise InputError(f"{packed.path}: {len(people)} people held out; {rows} rows asked for")
     size = packed.images.shape[-1]
-    relighter = Relighter.for_test(packed, size, "clean")
-    photos = next(drawn_photos(relighter, people, rows, seed, batch=rows))
+    config = dataclasses.replace(RelightConfig.clean(), redraw=0.0)
+    relighter = Relighter(packed, size, config=config, lights=("D",))
+    count = CHOICE * rows
+    photos = next(drawn_photos(relighter, people, count, seed, batch=count))
     figure = Figure(figsize=(10, 2.1 * rows), layout="constrained")
     axes = figure.subplots(rows, 5, squeeze=False)
-    for i, line in enumerate(axes):
+    for row, i in enumerate(_well_exposed(photos, rows)):
         seen = photos.srgb[i]
         reading = network.read(seen)
         base = rendered(reading, network.skin)
@@ -73,12 +80,22 @@ def draw_edits(packed: PackedDataset, network: Network, rows: int, seed: int) ->
             skin = photos.mask[i][..., None]
             linear = skin * shown + (1 - skin) * srgb_decode(seen)
             pictures[title] = np.clip(srgb_encode(linear), 0, 1)
-        for axis, (title, picture) in zip(line, pictures.items(), strict=True):
+        for axis, (title, picture) in zip(axes[row], pictures.items(), strict=True):
             axis.imshow(picture, interpolation="bicubic")
             axis.set_axis_off()
-            if i == 0:
+            if row == 0:
                 axis.set_title(title, fontsize=10)
     return figure
+
+
+def _well_exposed(photos: Photos, rows: int) -> list[int]:
+    """From the lightest to the darkest skin, each the least clipped of its `CHOICE` photos."""
+    pairs = zip(photos.melanin_u, photos.counted, strict=True)
+    melanin = [u[on].mean() if on.any() else np.inf for u, on in pairs]
+    bright = (photos.srgb.max(-1) >= CLIPPED) & photos.counted
+    clipped = bright.sum((1, 2)) / np.maximum(photos.counted.sum((1, 2)), 1)
+    parts = np.array_split(np.argsort(melanin), rows)
+    return [int(part[clipped[part].argmin()]) for part in parts]
 
 
 def write_edits(
