@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import pytest
+
+from bioface.evaluate.measure import Photos, Readings, Rows, measure
+from bioface.evaluate.summary import summarise
+
+COUNT, SIDE = 6, 20
+
+
+def drawn(rng):
+    """Photos whose pigments, shading and colours are plain noise about levels of their own."""
+    shape = (COUNT, SIDE, SIDE)
+    counted = np.zeros(shape, bool)
+    counted[:, 4:-4, 4:-4] = True
+    melanin = np.linspace(0.1, 0.9, COUNT)[:, None, None] + rng.normal(0, 0.05, shape)
+    diffuse = np.exp(rng.normal(-0.5, 0.4, shape))
+    albedo = rng.uniform(0.1, 0.8, (*shape, 3))
+    return Photos(
+        srgb=rng.uniform(0.2, 0.9, (*shape, 3)).astype(np.float32),
+        mask=counted.astype(np.float32),
+        counted=counted,
+        melanin_u=melanin,
+        haemoglobin_u=rng.uniform(0, 1, shape),
+        diffuse_shading=diffuse,
+        specular_shading=rng.exponential(0.1, shape),
+        albedo=albedo,
+        linear=albedo * diffuse[..., None],
+        cct_kelvin=np.full(COUNT, 5000.0),
+        sensitivities=np.full((COUNT, 33, 3), 1 / 33),
+        light=["daylight", "LED"] * (COUNT // 2),
+        identity=[f"{i // 2}" for i in range(COUNT)],
+    )
+
+
+def said(photos, **changes):
+    """The truth as a reading, with changes."""
+    truth = {name: getattr(photos, name) for name in Readings.__dataclass_fields__ if
+             hasattr(photos, name)}  # fmt: skip
+    return Readings(**(truth | {"reconstruction": photos.linear} | changes))
+
+
+@pytest.fixture
+def photos():
+    return drawn(np.random.default_rng(0))
+
+
+def figures(photos, readings):
+    return summarise(Rows.of(measure(photos, readings)))
+
+
+def test_the_truth_scores_perfectly(photos):
+    found = figures(photos, said(photos))
+    for name, scores in found["quantities"].items():
+        assert scores["rmse"] == [0, 0, 0], name
+        assert scores["r2"][0] == 1, name
+    assert found["scalars"]["cct_error_mired"]["median"] == 0
+    assert found["identities"] == 3
+    assert sum(group["photos"] for group in found["groups"]["tone"].values()) == COUNT
+    assert list(found["groups"]["third"]) == ["low", "middle", "high"]
+    assert set(found["groups"]["light"]) == {"daylight", "LED"}
+    json.dumps(found)
+
+
+def test_only_counted_pixels_count_and_clipped_ones_have_no_shading(photos):
+    spoiled = np.where(photos.counted, photos.melanin_u, 9.0)
+    photos.srgb[:, :10] = 1.0
+    diffuse = photos.diffuse_shading.copy()
+    diffuse[:, :10] = 50.0
+    found = figures(photos, said(photos, melanin_u=spoiled, diffuse_shading=diffuse))
+    assert found["quantities"]["melanin_u"]["rmse"][0] == 0
+    assert found["quantities"]["log_diffuse"]["rmse"][0] == 0
+
+
+def test_a_level_a_scale_and_a_photo_each_show_where_they_should(photos):
+    shifted = photos.melanin_u + 0.1
+    found = figures(
+        photos, said(photos, melanin_u=shifted, diffuse_shading=2 * photos.diffuse_shading)
+    )["quantities"]
+    assert found["melanin_u"]["rmse"][0] == pytest.approx(0.1)
+    assert found["melanin_u"]["within_rmse"][0] == pytest.approx(0, abs=1e-9)
+    assert found["melanin_u"]["face_rmse"][0] == pytest.approx(0.1)
+    assert found["log_diffuse"]["rmse"][0] == pytest.approx(np.log(2), rel=1e-3)
+    assert found["log_diffuse"]["within_rmse"][0] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_a_method_does_not_say_is_left_out(photos):
+    only = Readings(photos.melanin_u, photos.haemoglobin_u)
+    found = figures(photos, only)
+    assert set(found["quantities"]) == {"melanin_u", "haemoglobin_u", "melanin", "haemoglobin"}
+    assert found["scalars"] == {}
+
+
+def test_photos_with_hardly_any_skin_do_not_count(photos):
+    photos.counted[0] = False
+    assert len(measure(photos, said(photos))) == COUNT - 1
