@@ -48,6 +48,7 @@ def test_many_components_give_the_camera_back(measured):
     np.testing.assert_allclose(again, measured[:3] / measured[:3].sum(1, keepdims=True), atol=1e-9)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (2, 6), elements=st.floats(-4, 4)))
 def test_sensitivities_are_positive_and_sum_to_one(b):
     s = CameraModel.load().sensitivities(b)

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -44,12 +44,14 @@ def test_srgb_curve_and_matrix_equal_colour_science(colour):
     np.testing.assert_allclose(linear_srgb_to_xyz(rgb), reference, atol=2e-4)
 
 
+@settings(deadline=None)
 @given(unit)
 def test_srgb_both_ways(rgb):
     np.testing.assert_allclose(srgb_decode(srgb_encode(rgb)), rgb, atol=1e-12)
     np.testing.assert_allclose(xyz_to_linear_srgb(linear_srgb_to_xyz(rgb)), rgb, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(unit, st.floats(-0.6, 0.6), st.floats(-0.9, 0.9))
 def test_tone_both_ways(rgb, log_gamma, contrast):
     tone = np.array([log_gamma, contrast])

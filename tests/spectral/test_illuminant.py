@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioface.errors import InputError
@@ -57,6 +57,7 @@ def test_lines_keep_their_colour_on_the_grid(colour, name):
     assert float(cct(illuminant(name))) == pytest.approx(kelvin, rel=0.006)
 
 
+@settings(deadline=None)
 @given(st.floats(1100, 30000))
 def test_cct_of_a_black_body_is_its_temperature(kelvin):
     metres = WAVELENGTHS * 1e-9
@@ -70,6 +71,7 @@ def test_cct_is_continuous_along_a_mixture():
     assert np.abs(np.diff(1e6 / kelvin)).max() < 0.5
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0.01, 1), min_size=14, max_size=14),
     st.floats(4000, 25000),

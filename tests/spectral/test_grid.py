@@ -1,0 +1,28 @@
+"""Spectra on other wavelength grids: resampled, or refused clearly."""
+
+import numpy as np
+import pytest
+
+from bioface.errors import InputError
+from bioface.spectral.grid import WAVELENGTHS, resample
+
+
+@pytest.mark.parametrize("grid", [np.arange(380.0, 781.0, 5.0), np.arange(400.0, 721.0, 20.0)])
+def test_straight_lines_survive_another_grid(grid):
+    lines = np.array([[1.0], [-2.0]]) * grid + 3
+    np.testing.assert_allclose(
+        resample(grid, lines), np.array([[1.0], [-2.0]]) * WAVELENGTHS + 3, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("grid", "bands", "message"),
+    [
+        (np.arange(400.0, 701.0, 10.0), 31, "cover 400-700 nm; 400-720 nm are needed"),
+        (np.arange(380.0, 781.0, 5.0)[::-1], 81, "must increase"),
+        (np.arange(380.0, 781.0, 5.0), 80, r"\(80,\) bands for wavelengths of shape \(81,\)"),
+    ],
+)
+def test_other_grids_are_refused_clearly(grid, bands, message):
+    with pytest.raises(InputError, match=message):
+        resample(grid, np.ones((2, bands)))
