@@ -18,13 +18,13 @@ from torch import Tensor
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.pigments import draw_pigments
 from bioface.learn.planes import (
     CHANNELS,
     COVERAGE,
     DIFFUSE,
     LIPS,
     MASK,
-    PIGMENTS,
     REFLECTANCE,
     SPECULAR,
     Planes,
@@ -38,16 +38,10 @@ from bioface.spectral.colour import SRGB_TO_XYZ
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
-
-PIGMENT_LIMITS = (-0.2, 1.2)
-"""Drawn pigments are clipped to these u."""
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 CHUNK = 131072
 """Pixels painted at once on a CPU: few enough for its cache, enough to hide the cost of calls."""
-
-_SURE_SKIN = 0.95
-_CONTRAST = (0.2, 5.0)
 
 
 @dataclass(frozen=True)
@@ -201,7 +195,7 @@ class Relighter:
         config = self._clean if rng.random() < self.config.clean_share else self.config
         planes = self._moved(np.asarray(indices), config, rng)
         mask = planes[:, MASK]
-        pigments = self._pigments(planes, config, rng)
+        pigments = draw_pigments(planes, config, rng)
         light, truth = self._light(planes, config, rng)
 
         photo = planes.new_empty(len(planes), 3, *mask.shape[1:])
@@ -259,31 +253,6 @@ class Relighter:
             read = self._planes.read(indices[images]).to(self.device)
             planes[images] = move(read, affine[images], self.size)
         return planes
-
-    def _pigments(self, planes: Tensor, config: RelightConfig, rng: np.random.Generator) -> Tensor:
-        """(B, 2, H, W) melanin and haemoglobin in u: the sample's own or an affine change of it."""
-        count = len(planes)
-        redraw = rng.random(count) < config.redraw
-        mean = rng.random((count, 2))
-        log_uniform = rng.random(count) < config.log_uniform
-        mean = np.where(log_uniform[:, None], _log_uniform(mean), mean)
-        contrast = rng.uniform(*config.contrast, (count, 2))
-        within = rng.uniform(1 - config.within_tolerance, 1 + config.within_tolerance, (count, 2))
-        fields, mask = planes[:, PIGMENTS], planes[:, MASK]
-        inside = mask > 0.5
-        if config.within_sd is not None:
-            inside = (mask > _SURE_SKIN) & (planes[:, LIPS] < 1 - _SURE_SKIN)
-        own, own_sd = _moments(fields, inside.float())
-        changed = self._tensor(contrast)
-        if config.within_sd is not None:
-            wanted = self._tensor(within * config.within_sd)
-            changed = (wanted / own_sd.clamp_min(1e-4)).clamp(*_CONTRAST)
-        redrawn = self._tensor(redraw)[:, None]
-        mean_u = own + redrawn * (self._tensor(mean) - own)
-        contrast_u = 1 + redrawn * (changed - 1)
-        offset = mean_u - contrast_u * own
-        drawn = torch.addcmul(offset[..., None, None], contrast_u[..., None, None], fields)
-        return drawn.clamp_(*PIGMENT_LIMITS).mul_((mask > 0)[:, None])
 
     def _light(
         self, planes: Tensor, config: RelightConfig, rng: np.random.Generator
@@ -429,19 +398,3 @@ class Relighter:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
-
-
-def _log_uniform(share: np.ndarray) -> np.ndarray:
-    """u (n, 2) of fractions log-uniform over the ranges, from uniform numbers 0-1."""
-    columns = []
-    for k, bounds in enumerate((MELANIN_RANGE, HAEMOGLOBIN_RANGE)):
-        columns.append(to_unit(bounds[0] * (bounds[1] / bounds[0]) ** share[:, k], bounds))
-    return np.stack(columns, 1)
-
-
-def _moments(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (B, 2) of (B, 2, H, W) where `weight` (B, H, W) is 1."""
-    area = weight.sum((1, 2)).clamp_min(1)[:, None]
-    mean = (fields * weight[:, None]).sum((2, 3)) / area
-    difference = (fields - mean[..., None, None]) * weight[:, None]
-    return mean, (difference.square().sum((2, 3)) / area).sqrt()
