@@ -65,6 +65,10 @@ def _configure_accuracy(what: Any) -> None:
         help="folders of portraits, one a person: behaviour on those held out by name",
     )  # fmt: skip
     accuracy.add_argument("--photo-limit", type=int, metavar="N", help="the first N of them only")
+    accuracy.add_argument(
+        "--cubes", type=Path, nargs="+", default=[], metavar="CUBE",
+        help="also the benchmark of bioface evaluate multispectral",
+    )  # fmt: skip
     accuracy.add_argument("--no-baselines", action="store_true", help="the networks alone")
     accuracy.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     accuracy.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
@@ -137,6 +141,8 @@ def _accuracy(options: argparse.Namespace) -> None:
         results = accuracy(wanted, advance)
     if options.photos:
         results["portraits"] = _portraits(options)
+    if options.cubes:
+        results["multispectral"] = _benchmark(options)
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")
     if options.out:
@@ -164,6 +170,8 @@ def _command(options: argparse.Namespace) -> str:
         parts += [f"--{name}", path.name] if path else []
     if options.photos:
         parts += ["--photos", *(path.name for path in options.photos)]
+    if options.cubes:
+        parts += ["--cubes", *(path.name for path in options.cubes)]
     if options.compare:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
     parts += ["--identities", str(options.identities), "--seed", str(options.seed)]
@@ -186,13 +194,20 @@ def _named(pairs: list[str]) -> dict[str, Path]:
 def _multispectral(options: argparse.Namespace) -> None:
     """Print the table, and write the figures where asked for."""
     from bioface.atomic import write_text
+
+    results = _benchmark(options)
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
+    print(results["table"])
+
+
+def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Errors on multispectral images, and their `table`."""
     from bioface.evaluate.multispectral import as_table, benchmark
     from bioface.photo.network import load_network
 
     results = benchmark(options.cubes, load_network(options.weights, "torch"))
-    if options.json:
-        write_text(options.json, json.dumps(results, indent=1) + "\n")
-    print(as_table(results))
+    return results | {"table": as_table(results)}
 
 
 def _edits(options: argparse.Namespace) -> None:

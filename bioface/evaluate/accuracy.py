@@ -14,10 +14,9 @@ from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
-from bioface.evaluate.report import NETWORK
 from bioface.evaluate.summary import summarise
-from bioface.learn.accuracy import NetworkReader, drawn_photos
-from bioface.learn.parallel import own_device
+from bioface.evaluate.tables import NETWORK
+from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.relight import Relighter
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
@@ -117,6 +116,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "network": {
             "sha256": model.sha256,
             "parameters": sum(p.numel() for p in model.encoder.parameters()),
+            "cameras": model.decoder.config.cameras,
             "metadata": model.metadata,
         },
         "splits_sha256": Splits.load().sha256,
@@ -167,7 +167,7 @@ class _Test:
             config=config,
             measured=self.measured,
             lights=splits.test_illuminants,
-            device=own_device(),
+            device=test_device(),
         )
         if known:
             training = list(self._training(relighter))
@@ -200,7 +200,7 @@ class _Test:
             self.size,
             config=tested.config,
             lights=Splits.load().training_illuminants,
-            device=own_device(),
+            device=test_device(),
         )
         people = train if len(train) else held_out[self.options.identities :]
         if len(people) == 0:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bioface.atomic import replacing
 from bioface.evaluate.measure import MAIN_CONDITIONS
-from bioface.evaluate.report import NETWORK
+from bioface.evaluate.tables import NETWORK
 
 _PIGMENTS = (("melanin_u", "melanin"), ("haemoglobin_u", "haemoglobin"))
 _COLOURS = {"clean": "#4c72b0", "full": "#c44e52"}

@@ -20,7 +20,15 @@ import numpy as np
 
 from bioface.spectral import fast
 from bioface.spectral.camera import METHODS, CameraModel
-from bioface.spectral.colour import srgb_decode, srgb_encode
+from bioface.spectral.colour import (
+    ITA_CLASSES,
+    ita,
+    ita_class,
+    reflectance_to_xyz,
+    srgb_decode,
+    srgb_encode,
+    xyz_to_lab,
+)
 from bioface.spectral.formation import Camera
 from bioface.spectral.illuminant import NAMES, mix
 from bioface.spectral.population import Population
@@ -201,8 +209,8 @@ def _bank(
 
 def _errors(
     rng: np.random.Generator, skin: SkinModel, prior: str, case: Case, settings: Settings
-) -> Iterator[np.ndarray]:
-    """The error (4,) of the posterior mean for each drawn pixel."""
+) -> Iterator[tuple[str, np.ndarray]]:
+    """For each drawn pixel the ITA class of its skin and the error (4,) of the posterior mean."""
     known = case.light_and_camera
     count = settings.lights if known else settings.pixels
     projections = draw_projections(rng, count, case, settings)
@@ -212,6 +220,7 @@ def _errors(
     shading = np.exp(rng.uniform(darkest, brightest, colour.shape[1]))
     code = np.rint(255 * np.clip(srgb_encode(shading * colour), 0, 1))
     columns = truth.columns().reshape(-1, 4)
+    tones = _tones(skin, truth)
     if not known:
         others = draw_projections(rng, settings.unknown_lights, case, settings)
         bank = _bank(rng, skin, prior, others, case, settings)
@@ -220,7 +229,14 @@ def _errors(
         if known and first == 0:
             bank = _bank(rng, skin, prior, projections[own : own + 1], case, settings)
         told = shading[k] if case.shading else None
-        yield bank.posterior_mean(code[:, k], told, settings.shading) - columns[k]
+        yield tones[k], bank.posterior_mean(code[:, k], told, settings.shading) - columns[k]
+
+
+def _tones(skin: SkinModel, pigments: Pigments) -> list[str]:
+    """ITA class of each."""
+    reflectance = skin.reflectance(pigments.melanin.reshape(-1), pigments.haemoglobin.reshape(-1))
+    classes = ita_class(ita(xyz_to_lab(reflectance_to_xyz(reflectance))))
+    return [ITA_CLASSES[index] for index in np.asarray(classes)]
 
 
 def floor_table(
@@ -248,7 +264,8 @@ def floor_table(
     -------
     A mapping with `skin_model`, `constants`, `settings`, `seed`, and `rows`: for each prior its
     standard deviation (case `prior`) and each case's root mean square error, under
-    `melanin_u`, `haemoglobin_u`, `melanin`, `haemoglobin`.
+    `melanin_u`, `haemoglobin_u`, `melanin`, `haemoglobin`; `tones` holds the latter for the pixels
+    of each ITA class that was drawn.
     """
     skin = SkinModel.load() if skin is None else skin
     settings = settings or Settings()
@@ -258,11 +275,13 @@ def floor_table(
         spread = draw_pigments(rng, prior, 100_000).columns().std(0)
         rows.append(_row(prior, "prior", spread))
         for case in CASES:
-            squared = np.zeros(4)
-            for error in _errors(rng, skin, prior, case, settings):
-                squared += error**2
+            squared: dict[str, list[np.ndarray]] = {tone: [] for tone in ITA_CLASSES}
+            for tone, error in _errors(rng, skin, prior, case, settings):
+                squared[tone].append(error**2)
                 advance()
-            rows.append(_row(prior, case.name, np.sqrt(squared / settings.pixels)))
+            row = _row(prior, case.name, _root_mean([e for es in squared.values() for e in es]))
+            tones = {tone: _numbers(_root_mean(es)) for tone, es in squared.items() if es}
+            rows.append(row | {"tones": tones})
     return {
         "about": "Bayes error of melanin and haemoglobin from one 8-bit sRGB pixel",
         "source": "simulation of this project's own model; GPL-3.0-or-later",
@@ -275,10 +294,18 @@ def floor_table(
     }
 
 
+def _root_mean(squares: list[np.ndarray]) -> np.ndarray:
+    root: np.ndarray = np.sqrt(np.mean(squares, axis=0))
+    return root
+
+
 def _row(prior: str, case: str, values: np.ndarray) -> dict[str, Any]:
+    return {"prior": prior, "case": case} | _numbers(values)
+
+
+def _numbers(values: np.ndarray) -> dict[str, float]:
     names = ("melanin_u", "haemoglobin_u", "melanin", "haemoglobin")
-    numbers = {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=True)}
-    return {"prior": prior, "case": case} | numbers
+    return {name: float(f"{value:.4g}") for name, value in zip(names, values, strict=True)}
 
 
 def load_floor() -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,6 +72,8 @@ class Photos:
         (B,) a name of the class of light, for the tables.
     identity
         (B,) who it is.
+    targets
+        The same truth as tensors, of `bioface.learn.relight`, for networks that are told of it.
     """
 
     srgb: np.ndarray
@@ -87,6 +89,7 @@ class Photos:
     sensitivities: np.ndarray
     light: Sequence[str]
     identity: Sequence[str]
+    targets: Any = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bioface.evaluate.cubes import Cube, read_cube
 from bioface.evaluate.dichromatic import fit_dichromatic
 from bioface.evaluate.explain import rendered
 from bioface.evaluate.measure import LEAST_PIXELS, SURE_SKIN, albedo_of
-from bioface.evaluate.report import number, table
+from bioface.evaluate.tables import number, table
 from bioface.photo.crop import Crop
 from bioface.photo.files import to_bytes
 from bioface.photo.network import Network

@@ -9,7 +9,8 @@ from typing import Any
 
 from bioface.atomic import write_text
 from bioface.errors import InputError
-from bioface.evaluate.report import NETWORK, as_page, group_table
+from bioface.evaluate.report import as_page
+from bioface.evaluate.tables import NETWORK, group_table, tone_floor
 
 BEGIN = "<!-- fairness: written by bioface evaluate accuracy -->"
 END = "<!-- fairness: end -->"
@@ -56,5 +57,5 @@ def write_fairness(results: Mapping[str, Any], path: Path) -> None:
         f"Weights sha256 `{results['network']['sha256'][:16]}`, {figures['identities']} people, "
         "condition *full*:"
     )
-    table = group_table(figures, "tone")
+    table = group_table(figures, "tone", tone_floor(results))
     write_text(path, f"{before}{BEGIN}\n{lines}\n\n{table}\n{END}{after}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bioface.evaluate.measure import MAIN_CONDITIONS
+from bioface.evaluate.tables import (
+    NETWORK,
+    floors,
+    group_table,
+    number,
+    table,
+    tone_floor,
+    value,
+    with_interval,
+)
 
-NETWORK = "network"
-"""Name of the method under test."""
-
-PIGMENTS = {"melanin": "melanin", "haemoglobin": "haemoglobin"}
 GROUP_TITLES = {"tone": "skin tone (ITA class)", "third": "third of melanin", "light": "light"}
 
 TARGETS: Sequence[tuple[str, str, str, str, float, bool]] = (
@@ -42,12 +48,6 @@ _COLUMNS = (
     ("specular R2", "specular", "r2"),
     ("reconstr.", "reconstruction", "rmse"),
 )
-
-
-def value(figures: Mapping[str, Any], quantity: str, score: str) -> float | None:
-    """One score of one method's figures; None where it has none."""
-    found = figures["quantities"].get(quantity)
-    return None if found is None else found[score][0]
 
 
 def as_text(results: Mapping[str, Any]) -> str:
@@ -104,24 +104,8 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
     parts += [_targets(main), _degradations(main), _groups(main, results, figures), _scene(main)]
     parts += [_other(entry) for entry in results["sets"][1:]]
     parts.append(_portraits(results.get("portraits")))
+    parts.append(_multispectral(results.get("multispectral")))
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def number(figure: float | None, digits: int = 3) -> str:
-    """A figure for a table; a dash for none."""
-    return "-" if figure is None else f"{figure:.{digits}f}"
-
-
-def with_interval(figures: Sequence[float | None], digits: int = 3) -> str:
-    """`value (low-high)`."""
-    middle, low, high = (number(figure, digits) for figure in figures)
-    return middle if middle == "-" else f"{middle} ({low} to {high})"
 
 
 def _has(entry: Mapping[str, Any], condition: str) -> bool:
@@ -154,7 +138,16 @@ on photos. Written by
   which is what always predicting the mean would score.
 - *Clean*: one light, white balance to 2 %, 0.5 % noise, 8 bits. *Full*: tone curves, saturation,
   a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
-- Nothing is told about light, camera or shading."""
+- Nothing is told about light, camera or shading.{_caution(network)}"""
+
+
+def _caution(network: Mapping[str, Any]) -> str:
+    """A line about weights from before the splits were frozen: their camera model tells."""
+    if network["cameras"] == "training":
+        return ""
+    return """
+- **Caution**: these weights were trained before the splits were frozen, with a camera model that
+  holds the held-out cameras too, and possibly on some of these people: the figures flatter them."""
 
 
 def _methods(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
@@ -177,7 +170,7 @@ def _methods(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any
         ]
         name = f"**{method}**" if method == NETWORK else method
         rows.append([f"{name} ({figures['photos']})", *cells])
-    for name, floor in _floors(results):
+    for name, floor in floors(results):
         cells = [number(floor["melanin_u"]), "", number(floor["haemoglobin_u"])]
         rows.append([f"*floor of one pixel: {name}*", *cells, "", "", "", "", ""])
     header = (
@@ -196,24 +189,12 @@ def _pair(figures: Mapping[str, Any], quantity: str, rmse: str, r2: str) -> str:
     return f"{number(value(figures, quantity, rmse))} / {number(value(figures, quantity, r2), 2)}"
 
 
-def _floors(results: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:
-    """Rows of the information floor that belong beside these tests."""
-    titles = {
-        "nothing, with specular": "nothing known",
-        "white balance": "white balance known, no gloss",
-        "light, camera": "light and camera known, no gloss",
-    }
-    rows = {row["case"]: row for row in results["floor"] or () if row["prior"] == "uniform"}
-    return [(title, rows[case]) for case, title in titles.items() if case in rows]
-
-
 def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
     figures = entry["conditions"][condition].get(NETWORK)
     if figures is None:
         return ""
     rows = []
-    floors = dict(_floors(results))
-    floor = floors.get("nothing known", {})
+    floor = dict(floors(results)).get("nothing known", {})
     for pigment in ("melanin", "haemoglobin"):
         for unit, quantity, digits in (
             ("u", f"{pigment}_u", 3),
@@ -311,35 +292,20 @@ def _groups(entry: Mapping[str, Any], results: Mapping[str, Any], plots: Mapping
         for condition in MAIN_CONDITIONS:
             figures = entry["conditions"].get(condition, {}).get(NETWORK)
             if figures:
-                parts.append(f"### By {title}, {condition}\n\n{group_table(figures, grouping)}")
+                floor = tone_floor(results) if grouping == "tone" else None
+                found = group_table(figures, grouping, floor)
+                parts.append(f"### By {title}, {condition}\n\n{found}")
         if grouping == "tone" and "tones" in plots:
             parts.append(f"![Error by skin tone]({plots['tones']})")
     if not parts:
         return ""
-    return "## Groups\n\n" + "\n\n".join(parts)
+    return """## Groups
 
+*/ all* is the ratio to the error over everybody, */ floor* that to the floor of one pixel of such
+skin when nothing is known (`bioface evaluate floor`): under 1 is what a whole face tells more than
+a pixel does.
 
-def group_table(figures: Mapping[str, Any], grouping: str) -> str:
-    """Errors of one method by the groups of one grouping, and their ratio to the whole's."""
-    whole = {q: value(figures, q, "rmse") for q in ("melanin_u", "haemoglobin_u")}
-    rows = []
-    for name, group in figures["groups"][grouping].items():
-        cells = []
-        for quantity in ("melanin_u", "haemoglobin_u"):
-            rmse, total = value(group, quantity, "rmse"), whole[quantity]
-            ratio = rmse / total if rmse is not None and total else None
-            cells += [
-                with_interval(group["quantities"][quantity]["rmse"]),
-                number(ratio, 2),
-                number(value(group, quantity, "within_rmse")),
-            ]
-        cells.append(number(value(group, "albedo", "rmse")))
-        rows.append([name, str(group["photos"]), *cells])
-    header = (
-        *("group", "photos", "melanin RMSE, u", "/ all", "within"),
-        *("haemoglobin RMSE, u", "/ all", "within", "albedo"),
-    )
-    return table(header, rows)
+""" + "\n\n".join(parts)
 
 
 def _scene(entry: Mapping[str, Any]) -> str:
@@ -413,3 +379,15 @@ constant would not move either). The way back from one stop darker is one stop b
 clipping.
 
 {table(("change", "melanin", "haemoglobin"), rows)}"""
+
+
+def _multispectral(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"""## Multispectral images
+
+The benchmark of Alotaibi & Smith (2019, Table 1): RMSE against a fit of the dichromatic skin model
+to the spectra, the photo rendered under D65 for the mean camera. The paper counts pigments from -1
+to 1, twice u. **The images are not the paper's**, so its figures stand here for scale only.
+
+{found["table"]}"""

@@ -13,6 +13,9 @@ from bioface.spectral.colour import ITA_CLASSES
 DRAWS = 1000
 """Bootstrap resamples of identities."""
 
+FEWEST = 3
+"""People whose figures get an interval."""
+
 GROUPINGS = {"tone": ITA_CLASSES, "third": MELANIN_THIRDS, "light": None}
 """Ways to group faces and the order of their groups; None sorts the names."""
 
@@ -41,12 +44,13 @@ def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
 
 
 def _figures(rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
+    people = len(np.unique(rows.identity))
     drawn = scores(resampled(rows.sums, rows.identity, rng, DRAWS))
     whole = scores(rows.sums.sum(0))
     said = rows.sums[:, :, 0].sum(0) > 0
     quantities = {
         name: {
-            score: [_number(v) for v in (whole[score][q], *interval(drawn[score][:, q]))]
+            score: [_number(v) for v in (whole[score][q], *_bounds(drawn[score][:, q], people))]
             for score in SCORES
         }
         for q, name in enumerate(QUANTITIES)
@@ -64,10 +68,15 @@ def _figures(rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
             }
     return {
         "photos": len(rows),
-        "identities": len(np.unique(rows.identity)),
+        "identities": people,
         "quantities": quantities,
         "scalars": scalars,
     }
+
+
+def _bounds(drawn: np.ndarray, people: int) -> tuple[float, float]:
+    """The interval; none for so few people that resamples are all alike."""
+    return interval(drawn) if people >= FEWEST else (np.nan, np.nan)
 
 
 def _number(value: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from bioface.evaluate.measure import (
 from bioface.evaluate.summary import summarise
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
-from bioface.learn.parallel import own_device
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.weights import TrainedModel
 from bioface.spectral import illuminant
@@ -154,6 +153,7 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
             )
         ],
         identity=[f"{name}:{index:06d}" for index in chosen],
+        targets=targets,
     )
 
 
@@ -166,18 +166,27 @@ def _light_class(weights: np.ndarray, exact: bool) -> str:
     return name if shares[name] > 0.75 else "mixed"
 
 
+def test_device() -> str:
+    """Where photos are drawn and networks run: a GPU, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @dataclass(frozen=True)
 class NetworkReader:
-    """An encoder as a method under test; with its decoder it also tells albedo and light."""
+    """An encoder as a method under test; with its decoder it also tells albedo and light.
+
+    `tell` makes of the truth what the encoder is told as `known`, where it can be told something.
+    """
 
     name: str
     encoder: Encoder
     decoder: Decoder | None = None
+    tell: Callable[[Targets], Any] | None = None
 
     @classmethod
     def of(cls, name: str, model: TrainedModel) -> NetworkReader:
         """A trained model on the GPU, if there is one."""
-        device = own_device()
+        device = test_device()
         return cls(name, model.encoder.to(device), model.decoder.to(device))
 
     @torch.no_grad()
@@ -186,7 +195,8 @@ class NetworkReader:
         self.encoder.eval()
         device = next(self.encoder.parameters()).device
         image = torch.from_numpy(photos.srgb).permute(0, 3, 1, 2).to(device)
-        prediction = self.encoder(image.contiguous(memory_format=torch.channels_last))
+        told = {"known": self.tell(photos.targets)} if self.tell else {}
+        prediction = self.encoder(image.contiguous(memory_format=torch.channels_last), **told)
         on_host = prediction.map(lambda tensor: tensor.float().cpu())
         readings = {
             name: getattr(on_host, name).numpy()

@@ -1,0 +1,113 @@
+import functools
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bioface.cli import main
+from bioface.evaluate import page
+from bioface.evaluate.baselines import pixels
+from bioface.learn import fit_image
+from bioface.learn.decoder import Decoder
+from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.learn.weights import save_weights
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(path, Encoder(EncoderConfig(widths=(16, 16, 16), size=48)), Decoder())
+    return path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Baselines that do not take their time."""
+    monkeypatch.setattr(pixels, "fit_pixels", functools.partial(pixels.fit_pixels, steps=30))
+    monkeypatch.setattr(fit_image, "fit_images", functools.partial(fit_image.fit_images, steps=5))
+
+
+def test_the_command_writes_figures_page_plots_and_fairness(
+    pack_path, weights, quick, tmp_path, capsys
+):
+    card = tmp_path / "card.md"
+    card.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    arguments = ["--data", str(pack_path), "--weights", str(weights), "--identities", "4"]
+    arguments += ["--compare", f"other={weights}", "--conditions", "clean", "full", "JPEG 70"]
+    outputs = ["--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "accuracy.md")]
+    assert main(["evaluate", "accuracy", *arguments, *outputs, "--model-card", str(card)]) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((tmp_path / "a.json").read_text())
+    conditions = results["sets"][0]["conditions"]
+    assert list(conditions) == ["clean", "full", "JPEG 70"]
+    assert list(conditions["clean"]) == [
+        "prior mean",
+        "table inversion, D65 and mean camera",
+        "per-pixel network",
+        "ICA (Tsumura et al. 2003)",
+        "per-image optimisation",
+        "network",
+        "other",
+    ]
+    assert list(conditions["JPEG 70"]) == ["network", "other"]
+    same = [conditions["full"][name]["quantities"] for name in ("network", "other")]
+    assert same[0] == same[1]
+    prior = conditions["clean"]["prior mean"]["quantities"]["melanin_u"]
+    assert prior["rmse"][0] == pytest.approx(np.hypot(prior["prior"][0], prior["bias"][0]), 1e-2)
+    assert prior["within_r2"][0] == 0
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "**network**" in text
+    assert "figures/accuracy-methods.png" in text
+    assert (tmp_path / "figures" / "accuracy-tones.png").stat().st_size > 1000
+    assert str(tmp_path) not in text
+    assert "prior mean" in printed
+    rewritten = card.read_text()
+    assert rewritten.startswith("before\n")
+    assert rewritten.endswith("after\n")
+    assert "old" not in rewritten
+    assert results["network"]["sha256"][:16] in rewritten
+
+
+def test_the_same_seed_gives_the_same_figures(pack_path, weights, tmp_path):
+    files = [tmp_path / "1.json", tmp_path / "2.json"]
+    for file in files:
+        command = ["evaluate", "accuracy", "--data", str(pack_path), "--weights", str(weights)]
+        command += ["--identities", "2", "--conditions", "full", "--no-baselines"]
+        main([*command, "--json", str(file)])
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--identities", "1"], "--identities 1"),
+        (["--conditions", "fog"], "no condition 'fog'"),
+        (["--compare", "alone"], "NAME=FILE"),
+        (["--cameras", "nowhere.npz"], "nowhere.npz"),
+        (["--model-card", "nowhere.md", "--conditions", "full"], "nowhere.md"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(pack_path, weights, arguments, message, capsys):
+    command = ["evaluate", "accuracy", "--data", str(pack_path), "--weights", str(weights)]
+    command += ["--no-baselines", "--identities", "2", *arguments]
+    assert main(command) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def test_evaluate_alone_lists_what_there_is(capsys):
+    assert main(["evaluate"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("accuracy", "floor", "multispectral", "edits"))
+
+
+def test_edits_are_drawn_from_a_packed_set(pack_path, weights, tmp_path):
+    out = tmp_path / "edits.png"
+    command = ["evaluate", "edits", "--data", str(pack_path), "--weights", str(weights)]
+    assert main([*command, "--rows", "1", "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
