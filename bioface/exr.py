@@ -1,6 +1,7 @@
 """Linear multi-channel EXR files as DESIGN defines them: single part, ZIP, half or float32.
 
-`OpenEXR` is imported on first use; it comes with the `render` and `train` extras.
+`OpenEXR` is imported on first use; it comes with the `render` and `train` extras. Where it is not
+installed, as inside Blender, `bioface.plain_exr` takes its place.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from bioface.atomic import replacing
-from bioface.errors import BiofaceError, InputError, MissingDependencyError
+from bioface.errors import BiofaceError, InputError
+from bioface.plain_exr import PlainExrError, read_planes, write_planes
 
 
 def _openexr() -> Any:
+    """The OpenEXR package, or None."""
     try:
         import OpenEXR
-    except ImportError as error:
-        raise MissingDependencyError(
-            "OpenEXR is not installed; run: pip install 'bioface[render]'"
-        ) from error
+    except ImportError:
+        return None
     return OpenEXR
 
 
@@ -65,6 +66,10 @@ def write_exr(
         if not np.isfinite(plane).all():
             raise InputError(f"{path}: channel {name} holds values that are not finite")
         planes[name] = plane
+    if openexr is None:
+        with replacing(path, overwrite=overwrite) as temporary:
+            write_planes(temporary, planes)
+        return
     header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
     with replacing(path, overwrite=overwrite) as temporary:
         try:
@@ -85,6 +90,11 @@ def read_exr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     source = Path(path)
     if not source.is_file():
         raise InputError(f"{source}: no such file")
+    if openexr is None:
+        try:
+            return read_planes(source)
+        except PlainExrError as error:
+            raise InputError(f"{source}: not a readable EXR ({error})") from error
     try:
         with openexr.File(os.fspath(source), separate_channels=True) as file:
             return {

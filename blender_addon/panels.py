@@ -7,13 +7,20 @@ from .operators.photo_estimate import BIOFACE_OT_photo_estimate
 from .operators.scene_ground_truth import BIOFACE_OT_scene_ground_truth
 
 _SLIDERS = (
-    ("Pigment", False, ("Melanin", "Melanin Gain", "Haemoglobin", "Haemoglobin Gain")),
-    ("Freckles and Flush", True, ("Freckles", "Freckle Size", "Flush", "Flush Mask")),
-    ("Surface", False, ("Specular", "Roughness", "Oiliness", "Subsurface")),
+    ("Pigment", False, (("Melanin", "Melanin Gain"), ("Haemoglobin", "Haemoglobin Gain"))),
+    ("Freckles and Flush", True, (("Freckles", "Freckle Size"), ("Flush", "Flush Mask"))),
+    ("Surface", False, (("Specular", "Roughness", "Oiliness"), ("Subsurface",))),
 )
-"""Title, whether it starts closed, and sockets of each group of sliders."""
+"""Title, whether it starts closed, and sockets of each group of sliders, in blocks."""
 
-_UNITS = {"Freckle Size": "Freckle Size (mm)", "Subsurface": "Subsurface (mm)"}
+_LABELS = {
+    "Melanin Gain": "Gain",
+    "Haemoglobin Gain": "Gain",
+    "Freckle Size": "Size (mm)",
+    "Flush Mask": "Mask",
+    "Subsurface": "Scatter (mm)",
+}
+"""What is shown beside a slider, where the socket's name is too long."""
 
 
 class _SideBar:
@@ -53,22 +60,15 @@ class BIOFACE_PT_skin(_SideBar, bpy.types.Panel):
             return
         if not (node.inputs["Melanin"].is_linked or node.inputs["Haemoglobin"].is_linked):
             layout.menu("BIOFACE_MT_presets", icon="COMMUNITY")
-        for title, closed, names in _SLIDERS:
+        for title, closed, blocks in _SLIDERS:
             header, body = layout.panel(f"BIOFACE_{title}", default_closed=closed)
             header.label(text=title)
             if body is None:
                 continue
-            column = body.column(align=True)
-            for name in names:
-                socket = node.inputs[name]
-                text = _UNITS.get(name, name)
-                if socket.is_linked:
-                    row = column.split(factor=0.4)
-                    row.alignment = "RIGHT"
-                    row.label(text=text)
-                    row.label(text="From Image", icon="IMAGE_DATA")
-                else:
-                    column.prop(socket, "default_value", text=text)
+            for names in blocks:
+                column = body.column(align=True)
+                for name in names:
+                    _slider(column, node.inputs[name], _LABELS.get(name, name))
 
 
 class BIOFACE_PT_photo(_SideBar, bpy.types.Panel):
@@ -197,6 +197,18 @@ class BIOFACE_PT_truth(_SideBar, bpy.types.Panel):
         layout = self.split_layout()
         layout.prop(context.scene.bioface, "truth_samples")
         _run_button(layout, context, BIOFACE_OT_scene_ground_truth, "RENDERLAYERS")
+
+
+def _slider(layout: bpy.types.UILayout, socket: bpy.types.NodeSocket, text: str) -> None:
+    """A socket's value, or that an image drives it."""
+    if not socket.is_linked:
+        layout.prop(socket, "default_value", text=text)
+        return
+    row = layout.split(factor=0.4)
+    name = row.row()
+    name.alignment = "RIGHT"
+    name.label(text=text)
+    row.label(text="From Image", icon="IMAGE_DATA")
 
 
 def _button(layout: bpy.types.UILayout, operator: str, icon: str) -> None:

@@ -11,7 +11,7 @@ HEADS = (
 )
 SOURCES = (
     ("PHOTO", "Photo", "A photo of a face; the light is taken out", "IMAGE_DATA", 0),
-    ("ALBEDO", "Albedo Texture", "A texture without light or shadows", "TEXTURE", 1),
+    ("ALBEDO", "Texture", "An albedo texture, without light or shadows", "TEXTURE", 1),
 )
 
 

@@ -62,7 +62,7 @@ class TaskOperator(BaseOperator):
             return self.failed(error)
         _running[id(self)] = self
         manager = context.window_manager
-        manager.bioface.operator = self.bl_idname
+        manager.bioface.operator = type(self).bl_idname
         manager.bioface.share, manager.bioface.cancel = 0.0, False
         manager.bioface.text = self._task.progress.text
         self._timer = manager.event_timer_add(_INTERVAL, window=context.window)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.exr import read_exr
 from bioface.spectral.skin import SkinModel
 from synth.blender.images import data_image, tiled_image
 from synth.blender.skin_material import (
@@ -29,7 +30,6 @@ from synth.project import (
     project_photos,
     read_estimate,
 )
-from synth.project.estimate import read_channels
 from synth.scene import REGIONS, HeadMesh
 
 LANDMARKS = "bioface_landmarks"
@@ -171,7 +171,7 @@ def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
     InputError
         The file is missing, damaged or holds no skin.
     """
-    planes = read_channels(path)
+    planes = read_exr(path)
     absent = [name for name in (*MAPS, "mask") if name not in planes]
     if absent:
         raise InputError(f"{path}: no channel {absent[0]}; read the texture again")

@@ -17,11 +17,10 @@ import numpy as np
 
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
-from bioface.exr import write_exr
+from bioface.exr import read_exr, write_exr
 from synth.blender.compat import pass_prefixes, set_multilayer_output
 from synth.blender.skin_material import group_model, skin_node
 from synth.blender.skin_nodes import ALBEDO_AOV, PIGMENT_AOV
-from synth.project.estimate import read_channels
 
 SAMPLES = 64
 """Default Cycles samples per pixel."""
@@ -88,7 +87,7 @@ def render_ground_truth(
                 bpy.ops.render.render(write_still=True, scene=copy.name)
             except RuntimeError as error:
                 raise BiofaceError(f"{scene.name}: the render failed ({error})") from error
-            planes = read_channels(path)
+            planes = read_exr(path)
     finally:
         bpy.data.scenes.remove(copy)
     passes = _passes(planes, layer, pass_prefixes(bpy))
@@ -171,6 +170,7 @@ def _passes(
 ) -> dict[str, np.ndarray]:
     """Our pass or AOV name to (H, W, components) arrays, components in the order RGBA, XYZ, UVA."""
     ours = {theirs: name for name, theirs in prefixes.items()}
+    ours |= {"Position": "position", "UV": "uv"}
     grouped: dict[str, dict[str, np.ndarray]] = {}
     for name, plane in planes.items():
         if name.startswith(f"{layer}."):

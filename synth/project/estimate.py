@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bioface.errors import InputError, MissingDependencyError
+from bioface.errors import InputError
 from bioface.exr import read_exr
 from bioface.spectral.skin import SkinModel
 
@@ -57,7 +57,7 @@ def read_estimate(path: str | Path) -> Estimate:
         A file is missing or damaged, or was not written by `bioface estimate`.
     """
     source = Path(path)
-    maps = read_channels(source)
+    maps = read_exr(source)
     absent = [name for name in CHANNELS if name not in maps]
     if absent:
         raise InputError(f"{source}: no channel {absent[0]}; make the file with bioface estimate")
@@ -92,34 +92,3 @@ def _array(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     if values.shape != shape or not np.isfinite(values).all():
         raise ValueError(f"shape {values.shape} instead of {shape}")
     return values
-
-
-def read_channels(path: str | Path) -> dict[str, np.ndarray]:
-    """Every channel of an EXR as float32 (H, W), by OpenEXR or by the OpenImageIO inside Blender.
-
-    Raises
-    ------
-    InputError
-        The file is missing or not a readable EXR.
-    MissingDependencyError
-        Neither library is there.
-    """
-    try:
-        return read_exr(path)
-    except MissingDependencyError:
-        try:
-            import OpenImageIO
-        except ImportError:
-            raise MissingDependencyError(
-                "reading EXR files needs OpenEXR; run: pip install 'bioface[render]'"
-            ) from None
-    source = Path(path)
-    if not source.is_file():
-        raise InputError(f"{source}: no such file")
-    image = OpenImageIO.ImageInput.open(str(source))
-    pixels = image.read_image(OpenImageIO.FLOAT) if image else None
-    if pixels is None:
-        raise InputError(f"{source}: not a readable EXR (truncated or damaged)")
-    names = image.spec().channelnames
-    image.close()
-    return {name: np.ascontiguousarray(pixels[..., i]) for i, name in enumerate(names)}

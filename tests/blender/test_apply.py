@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bioface.errors import MissingDependencyError
+from bioface.errors import BiofaceError
 from bioface.exr import read_exr, write_exr
 from bioface.spectral.skin import SkinModel
 from synth.cli import main
@@ -149,17 +149,11 @@ def test_a_missing_estimate_or_unusable_folder_is_named(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"file"}
 
 
-def test_a_missing_library_leaves_no_folder(estimate, tmp_path, capsys, monkeypatch):
-    import bioface.exr
-    import synth.project
+def test_a_failure_leaves_no_folder(estimate, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise BiofaceError("the disk is full")
 
-    made = synth.project.read_estimate(estimate)
-    monkeypatch.setattr(synth.project, "read_estimate", lambda path: made)
-
-    def missing():
-        raise MissingDependencyError("OpenEXR is not installed")
-
-    monkeypatch.setattr(bioface.exr, "_openexr", missing)
+    monkeypatch.setattr("bioface.exr.write_exr", full)
     assert apply(estimate, tmp_path / "some" / "out") == 1
-    assert "OpenEXR is not installed" in capsys.readouterr().err
+    assert "the disk is full" in capsys.readouterr().err
     assert not (tmp_path / "some").exists()

@@ -1,0 +1,143 @@
+"""Steps of scripts/gui_check, run inside a real Blender window: `blender --python gui_check.py`.
+
+Goes through the extension as an artist would and photographs the screen after each step; every
+step that fails says so, and the exit status is 1.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import bpy
+
+WORK = Path(sys.argv[sys.argv.index("--") + 1])
+FACE_BOX = (92, 124, 200)
+"""Left, top and side of the face in portrait.png, whose picture is made by gui_check."""
+
+_failed = []
+
+
+def shot(name):
+    """Photograph the screen: Blender's own operator gives black under Xvfb."""
+    subprocess.run(["import", "-window", "root", str(WORK / f"{name}.png")], check=True)
+
+
+def view():
+    """Window, area and region of the 3D view, as an override."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(a for a in window.screen.areas if a.type == "VIEW_3D")
+    region = next(r for r in area.regions if r.type == "WINDOW")
+    return {"window": window, "area": area, "region": region, "screen": window.screen}
+
+
+def open_tab():
+    """Click the BioFace tab: `active_panel_category` is read-only before Blender 4.4."""
+    area = view()["area"]
+    bar = next(r for r in area.regions if r.type == "UI")
+    height = bpy.context.window_manager.windows[0].height
+    x = bar.x + bar.width - 8
+    for y in range(height - bar.y - bar.height + 40, height - bar.y - bar.height + 420, 12):
+        subprocess.run(["xdotool", "mousemove", str(x), str(y)], check=True)
+        subprocess.run(["xdotool", "click", "1"], check=True)
+        yield 0.2
+        if bar.active_panel_category == "BioFace":
+            break
+    subprocess.run(["xdotool", "mousemove", "400", "760"], check=True)
+    yield 0.5
+    assert bar.active_panel_category == "BioFace", "the tab BioFace was not found"
+
+
+def wait_for(condition, seconds):
+    """Let Blender work until `condition()` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"nothing happened in {seconds} s"
+        yield 0.3
+
+
+def idle():
+    return not bpy.context.window_manager.bioface.operator
+
+
+def steps():
+    """The walk-through; yields how long to wait."""
+    settings = bpy.context.scene.bioface
+    bpy.ops.object.select_all(action="SELECT")
+    bpy.ops.object.delete()
+    yield 0.5
+    over = view()
+    over["area"].spaces.active.show_region_ui = True
+    over["area"].spaces.active.overlay.show_floor = False
+    yield 1.0
+    yield from open_tab()
+    shot("01-empty")
+    with bpy.context.temp_override(**view()):
+        bpy.ops.bioface.head_add()
+        bpy.context.object.rotation_euler.z = 0.0
+        bpy.ops.view3d.view_axis(type="FRONT")
+        bpy.ops.view3d.view_selected()
+    over["area"].spaces.active.shading.type = "MATERIAL"
+    yield 25.0
+    shot("02-skin-material")
+    bpy.ops.bioface.skin_preset_set(group="SA")
+    yield 4.0
+    shot("03-preset")
+
+    source = settings.source
+    source.filepath = str(WORK / "portrait.png")
+    source.use_box, source.box_corner, source.box_side = True, FACE_BOX[:2], FACE_BOX[2]
+    with bpy.context.temp_override(**view()):
+        assert bpy.ops.bioface.photo_estimate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+    yield 1.0
+    shot("04-reading")
+    yield from wait_for(idle, 240)
+    assert source.melanin is not None, "no maps came"
+    yield 2.0
+    shot("05-photo")
+    settings.texture_size = 512
+    with bpy.context.temp_override(**view()):
+        assert bpy.ops.bioface.maps_project() == {"FINISHED"}
+    yield 10.0
+    shot("06-applied")
+
+    dataset = settings.dataset
+    dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 4, 32
+    dataset.samples = 8
+    with bpy.context.temp_override(**view()):
+        assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+    manager = bpy.context.window_manager
+    yield from wait_for(lambda: manager.bioface.share > 0, 240)
+    shot("07-generating")
+    bpy.ops.bioface.task_cancel()
+    yield from wait_for(idle, 10)
+    assert not (WORK / "dataset" / "contact_sheet.png").exists()
+    with bpy.context.temp_override(**view()):
+        assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+    yield from wait_for(idle, 400)
+    assert (WORK / "dataset" / "contact_sheet.png").exists(), "the dataset was not continued"
+    yield 1.0
+    shot("08-dataset")
+
+
+def advance(generator):
+    try:
+        return next(generator)
+    except StopIteration:
+        pass
+    except Exception:
+        traceback.print_exc()
+        shot("failed")
+        _failed.append(True)
+    sys.stdout.flush()
+    os._exit(1 if _failed else 0)
+
+
+def start():
+    running = steps()
+    bpy.app.timers.register(lambda: advance(running))
+
+
+bpy.app.timers.register(start, first_interval=3.0)
