@@ -25,6 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pretrain.add_argument(
         "--data", type=Path, required=True, metavar="PACK", help="file of bioface-synth pack"
     )
+    pretrain.add_argument(
+        "--config", default="default", choices=("default", "paper"),
+        help="network and losses: ours, or as published, for comparison",
+    )  # fmt: skip
     pretrain.add_argument("--weights", type=Path, help="go on from these, at another size say")
     pretrain.add_argument("--size", type=int, default=128, help="side of the crops (default 128)")
     pretrain.add_argument("--early-size", type=int, help="a smaller side to begin with")
@@ -50,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how often 64 held-out photos are measured; 0: never (default 10)",
     )  # fmt: skip
     pretrain.add_argument("--batch", type=int, default=16, help="photos a step (default 16)")
-    pretrain.add_argument("--learning-rate", type=float, default=2e-3, help="default 2e-3")
+    pretrain.add_argument("--learning-rate", type=float, help="default 2e-3; paper: 1e-2")
     finetune = stages.add_parser(
         "finetune",
         help="self-supervised, on photos",
@@ -69,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ingredients to leave out, to see what each does (see docs/training.md)",
     )  # fmt: skip
     finetune.add_argument("--batch", type=int, default=8, help="photos a step (default 8)")
-    finetune.add_argument("--learning-rate", type=float, default=1e-4, help="default 1e-4")
+    finetune.add_argument("--learning-rate", type=float, default=2e-4, help="default 2e-4")
     for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
         stage.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
         stage.add_argument("--steps", type=int, help="stop after so many steps")

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from bioface.errors import InputError
 from bioface.learn.encoder import Prediction
 from bioface.spectral import illuminant
-from bioface.spectral.camera import CameraModel, Method
+from bioface.spectral.camera import CameraModel, Method, raw_to_xyz
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import COLOURATION, SkinModel
 from bioface.spectral.skin_prior import SkinPrior
 
+B_REACH = 3.0
 CAMERA_MEAN_REACH = 0.15
 TONE_REACH = 0.3
 _SMOOTH = 6
@@ -41,6 +46,9 @@ class DecoderConfig:
         How raw becomes XYZ: `pseudo_inverse` or `fitted`.
     constants
         Names of the skin constants that may move; all that have bounds when None.
+    lookup
+        Instead of computing raw to XYZ, look it up over b (of two components) in a table of so
+        many nodes along each, as the paper does; 0: compute it.
     """
 
     skin: str = "calibrated"
@@ -48,6 +56,11 @@ class DecoderConfig:
     cameras: str = "training"
     method: Method = "fitted"
     constants: tuple[str, ...] | None = None
+    lookup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lookup and self.components != 2:
+            raise InputError(f"a lookup over b needs two components, not {self.components}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DecoderConfig:
@@ -56,6 +69,16 @@ class DecoderConfig:
         Configs that name no camera model are of a time when there was but the one of all cameras.
         """
         return cls(**{"cameras": "all", **values, "constants": tuple(values["constants"])})
+
+
+@cache
+def _raw_to_xyz_table(cameras: str, nodes: int, method: Method) -> Tensor:
+    """(1, 9, nodes, nodes): matrices over b[1] (rows) and b[0] (columns), for daylight D65."""
+    axis = np.linspace(-B_REACH, B_REACH, nodes)
+    second, first = np.meshgrid(axis, axis, indexing="ij")
+    sensitivities = CameraModel.load(2, name=cameras).sensitivities(np.stack([first, second], -1))
+    matrices = raw_to_xyz(sensitivities, method=method).reshape(nodes, nodes, 9)
+    return torch.from_numpy(matrices).float().permute(2, 0, 1)[None]
 
 
 def learnable(skin: str) -> dict[str, tuple[float, float]]:
@@ -133,12 +156,24 @@ class Decoder(nn.Module):
 
     def camera(self, prediction: Prediction, method: Method | None = None) -> Camera:
         """The cameras that took the photos."""
-        return Camera.from_coefficients(
-            prediction.b,
-            model=self.camera_model(),
-            gains=prediction.gains,
-            method=method or self.config.method,
+        chosen = method or self.config.method
+        camera = Camera.from_coefficients(
+            prediction.b, model=self.camera_model(), gains=prediction.gains, method=chosen
         )
+        if not self.config.lookup:
+            return camera
+        return dataclasses.replace(camera, matrix=self._looked_up(prediction.b, chosen))
+
+    def _looked_up(self, b: Tensor, method: Method) -> Tensor:
+        """(B, 3, 3) raw to XYZ, bilinear between the nodes of the table."""
+        table = _raw_to_xyz_table(self.config.cameras, self.config.lookup, method).to(b)
+        found = functional.grid_sample(
+            table.expand(len(b), -1, -1, -1),
+            (b / B_REACH)[:, None, None],
+            padding_mode="border",
+            align_corners=True,
+        )
+        return found.reshape(-1, 3, 3)
 
     def render(self, prediction: Prediction, method: Method | None = None) -> Tensor:
         """(B, H, W, 3) linear sRGB, after white-balance gains and before the tone curve.

@@ -32,10 +32,11 @@ from bioface.learn.photo_losses import (
     photo_losses,
     seen_by_photo,
 )
-from bioface.learn.pretrain import data_sha256, supervised_losses
+from bioface.learn.pretrain import data_sha256
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split, split_samples
+from bioface.learn.supervision import supervised_losses
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
@@ -60,7 +61,7 @@ class FinetuneOptions:
     steps: int | None = None
     minutes: float | None = None
     batch: int = 8
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     precision: str = "32"
     without: tuple[str, ...] = ()
     seed: int = 0

@@ -15,23 +15,23 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from bioface.atomic import write_text
-from bioface.learn import losses as objectives
+from bioface.errors import InputError
+from bioface.learn import paper
 from bioface.learn.accuracy import held_out_accuracy, require_skin
 from bioface.learn.batches import RelitBatches
 from bioface.learn.decoder import Decoder, DecoderConfig
-from bioface.learn.encoder import Encoder, EncoderConfig, Prediction
+from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.learn.paper_network import PaperConfig, PaperEncoder
 from bioface.learn.parallel import Steps, own_device
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split_samples
+from bioface.learn.supervision import Pretraining
 from bioface.learn.training import Budget, Training, check_options, fit
-from bioface.learn.weights import load_weights, save_weights
+from bioface.learn.weights import TrainedModel, load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.skin import SkinModel
-
-RENDER_STRIDE = 4
-"""The appearance loss looks at every 4th pixel of every 4th row, another offset each step."""
 
 _NOT_OF_THE_RUN = (
     "data", "out", "resume", "overwrite", "score_minutes", "devices", "workers",
@@ -42,23 +42,31 @@ _EVALUATION_SEED = 1
 _SCORED = 64
 
 
+CONFIGS = ("default", "paper")
+_LEARNING_RATES = {"default": 2e-3, "paper": paper.LEARNING_RATE}
+
+
 @dataclass(frozen=True)
 class PretrainOptions:
     """Everything `pretrain` takes; `steps` or `minutes` bounds it.
 
     Attributes
     ----------
+    config
+        `default`, or `paper`: the published network, decoder and losses (`bioface.learn.paper`).
     weights
         A file to go on from.
     size
         Side of the crops, pixels; for the first `early_share` of the budget `early_size` instead,
         if that is given: small crops teach what there is to know of colour in less time.
     learning_rate
-        Of AdamW, after warm-up; it falls to a hundredth along a cosine.
+        Of AdamW, after warm-up; it falls to a hundredth along a cosine. 2e-3 when None, or what
+        the `paper` configuration says.
     precision
         `32`, or `bf16` for the network alone.
     skin, cameras, method
-        Skin model, camera model and raw to XYZ of the decoder that the weights are for.
+        Skin model, camera model and raw to XYZ of the decoder that the weights are for; `paper`
+        has its own way from raw to XYZ.
     evaluate
         Photos that the report's accuracy is measured on.
     score_minutes
@@ -74,12 +82,13 @@ class PretrainOptions:
     out: Path
     steps: int | None = None
     minutes: float | None = None
+    config: str = "default"
     weights: Path | None = None
     size: int = 128
     early_size: int | None = None
     early_share: float = 0.7
     batch: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     precision: str = "32"
     skin: str = "calibrated"
     cameras: str = "training"
@@ -94,39 +103,13 @@ class PretrainOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", _LEARNING_RATES.get(self.config))
+        if self.config not in CONFIGS:
+            raise InputError(f"--config {self.config}: must be one of {', '.join(CONFIGS)}")
+        if self.config == "paper" and self.weights is not None:
+            raise InputError("--config paper starts from nothing: leave out --weights")
         check_options(self)
-
-
-class Pretraining(Training):
-    """Supervised losses on (photo, targets) batches."""
-
-    def losses(self, batch: tuple[Tensor, Targets]) -> dict[str, Tensor]:
-        photo, targets = batch
-        return supervised_losses(self.encode(photo), self.decoder, targets, self.global_step)
-
-
-def supervised_losses(
-    prediction: Prediction, decoder: Decoder, targets: Targets, step: int
-) -> dict[str, Tensor]:
-    """Weighted supervised losses of one batch, the re-rendered image among them."""
-    chosen = rendered_pixels(step)
-    rendered = decoder.render(thin(prediction, chosen), targets.method)
-    found = objectives.supervised(prediction, targets)
-    found["appearance"] = objectives.appearance(
-        rendered.clamp(max=2), targets.linear[chosen].clamp(max=2), targets.mask[chosen]
-    )
-    return {name: objectives.SUPERVISED_WEIGHTS[name] * value for name, value in found.items()}
-
-
-def rendered_pixels(step: int) -> tuple[slice, ...]:
-    """Index of (B, H, W, ...): the pixels that the appearance loss looks at in a step."""
-    rows, columns = step % RENDER_STRIDE, step // RENDER_STRIDE % RENDER_STRIDE
-    return slice(None), slice(rows, None, RENDER_STRIDE), slice(columns, None, RENDER_STRIDE)
-
-
-def thin(prediction: Prediction, chosen: tuple[slice, ...]) -> Prediction:
-    """The prediction at some of the pixels."""
-    return prediction.map(lambda value: value[chosen] if value.ndim == 3 else value)
 
 
 def pretrain(options: PretrainOptions) -> dict[str, Any]:
@@ -168,25 +151,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     }
     require_skin(judges["full"], held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
-    if earlier is None:
-        encoder = Encoder(EncoderConfig(components=components, size=options.size))
-    else:
-        encoder = Encoder(dataclasses.replace(earlier.encoder.config, size=options.size))
-        encoder.load_state_dict(earlier.encoder.state_dict())
-    module = Pretraining(
-        encoder,
-        Decoder(
-            DecoderConfig(
-                skin=options.skin,
-                components=components,
-                cameras=options.cameras,
-                method=options.method,
-            )
-        ),
-        budget=budget,
-        learning_rate=options.learning_rate,
-        precision=options.precision,
-    )
+    module = _module(options, budget, earlier, components)
 
     def batches(start: int) -> IterableDataset:
         early, late = (
@@ -249,6 +214,37 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     )
     write_text(options.out / REPORT, json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _module(
+    options: PretrainOptions, budget: Budget, earlier: TrainedModel | None, components: int
+) -> Training:
+    """Network, decoder and losses of the configuration."""
+    kind: type[Training] = Pretraining
+    if options.config == "paper":
+        kind = paper.PaperPretraining
+        encoder: Encoder = PaperEncoder(PaperConfig(size=options.size))
+        decoder_config = paper.decoder_config(options.skin, options.cameras)
+    else:
+        decoder_config = DecoderConfig(
+            skin=options.skin,
+            components=components,
+            cameras=options.cameras,
+            method=options.method,
+        )
+        if earlier is None:
+            encoder = Encoder(EncoderConfig(components=components, size=options.size))
+        else:
+            encoder = Encoder(dataclasses.replace(earlier.encoder.config, size=options.size))
+            encoder.load_state_dict(earlier.encoder.state_dict())
+    assert options.learning_rate is not None
+    return kind(
+        encoder,
+        Decoder(decoder_config),
+        budget=budget,
+        learning_rate=options.learning_rate,
+        precision=options.precision,
+    )
 
 
 def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]:

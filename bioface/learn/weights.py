@@ -19,6 +19,7 @@ from bioface.atomic import replacing
 from bioface.errors import InputError
 from bioface.learn.decoder import Decoder, DecoderConfig, learnable
 from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.learn.paper_network import PaperConfig, PaperEncoder
 
 FORMAT = "bioface-weights"
 VERSION = "1"
@@ -35,7 +36,8 @@ class TrainedModel:
     encoder, decoder
         On the CPU, in evaluation mode, without gradients.
     config
-        `encoder` and `decoder`, the dictionaries their configs were rebuilt from.
+        `kind` (`default` or `paper`), `encoder` and `decoder`, the dictionaries their configs were
+        rebuilt from.
     metadata
         Everything else that was saved with the weights.
     sha256
@@ -64,6 +66,7 @@ def save_weights(
         for name, value in decoder.state_dict().items()
     }
     config = {
+        "kind": "paper" if isinstance(encoder, PaperEncoder) else "default",
         "encoder": dataclasses.asdict(encoder.config),
         "decoder": dataclasses.asdict(decoder.config),
     }
@@ -126,7 +129,7 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:
         )
     try:
         config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
-        encoder = Encoder(EncoderConfig.from_dict(config["encoder"]))
+        encoder = _encoder(config)
         encoder.load_state_dict(_part(tensors, "encoder."))
         decoder = _decoder(DecoderConfig.from_dict(config["decoder"]), _part(tensors, "decoder."))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -134,6 +137,16 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:
     encoder.eval().requires_grad_(False)
     decoder.eval()
     return TrainedModel(encoder, decoder, config, metadata, hashlib.sha256(content).hexdigest())
+
+
+def _encoder(config: dict[str, Any]) -> Encoder:
+    """Of the kind that the config says; files of the first format version knew but one."""
+    kind = config.get("kind", "default")
+    if kind == "paper":
+        return PaperEncoder(PaperConfig.from_dict(config["encoder"]))
+    if kind != "default":
+        raise ValueError(f"an encoder of kind {kind}")
+    return Encoder(EncoderConfig.from_dict(config["encoder"]))
 
 
 def _decoder(config: DecoderConfig, tensors: dict[str, torch.Tensor]) -> Decoder:

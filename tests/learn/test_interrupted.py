@@ -16,7 +16,7 @@ pytest.importorskip("lightning")
 from safetensors.torch import load_file  # noqa: E402
 
 from bioface.cli import main  # noqa: E402
-from bioface.learn import callbacks, runs, training  # noqa: E402
+from bioface.learn import callbacks, runs, supervision, training  # noqa: E402
 from bioface.learn import pretrain as pretraining  # noqa: E402
 from bioface.learn.encoder import EncoderConfig  # noqa: E402
 
@@ -115,7 +115,7 @@ def test_killed_while_it_saves(pack_path, whole, tmp_path):
 
 def test_ctrl_c_saves_the_step(pack_path, whole, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    losses = pretraining.Pretraining.losses
+    losses = supervision.Pretraining.losses
 
     def interrupted(self, batch):
         if self.global_step == 4:
@@ -124,7 +124,7 @@ def test_ctrl_c_saves_the_step(pack_path, whole, tmp_path, monkeypatch, capsys):
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining.Pretraining, "losses", interrupted)
+        patch.setattr(supervision.Pretraining, "losses", interrupted)
         assert main(arguments(pack_path, out)) == 130
     assert signal.getsignal(signal.SIGINT) is before
     error = capsys.readouterr().err

@@ -12,7 +12,7 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
-from bioface.learn import callbacks, runs, training  # noqa: E402
+from bioface.learn import callbacks, runs, supervision, training  # noqa: E402
 from bioface.learn import finetune as finetuning  # noqa: E402
 from bioface.learn import pretrain as pretraining  # noqa: E402
 from bioface.learn.accuracy import held_out_accuracy  # noqa: E402
@@ -66,7 +66,7 @@ def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
 def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     pretraining.pretrain(options(pack_path, whole))
-    losses = pretraining.Pretraining.losses
+    losses = supervision.Pretraining.losses
 
     def killed(self, batch):
         if self.global_step == 5:
@@ -74,7 +74,7 @@ def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch):
         return losses(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining.Pretraining, "losses", killed)
+        patch.setattr(supervision.Pretraining, "losses", killed)
         with pytest.raises(RuntimeError, match="killed"):
             pretraining.pretrain(options(pack_path, broken))
     assert not (broken / "weights.safetensors").exists()
@@ -137,7 +137,7 @@ def test_samples_without_skin_are_told_before_training(tmp_path):
 
 def test_divergence_is_told(pack_path, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        pretraining, "supervised_losses", lambda *_: {"melanin": torch.tensor(math.nan)}
+        supervision, "supervised_losses", lambda *_: {"melanin": torch.tensor(math.nan)}
     )
     with pytest.raises(Exception, match="training diverged at step 0 \\(melanin is not finite"):
         pretraining.pretrain(options(pack_path, tmp_path, steps=3))
