@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bioface.errors import BiofaceError
+from bioface.errors import BiofaceError, InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder for <stem>.exr (maps), <stem>.json (numbers) and <stem>.png (picture)",
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="trained weights; default: those of the package"
+        "--weights",
+        metavar="FILE",
+        help="trained weights, .safetensors or .onnx; default: those of the package",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=("auto", "torch", "onnx"),
+        default="auto",
+        help="what runs the network; default: what is installed, onnxruntime before torch",
+    )
+    parser.add_argument(
+        "--face-box",
+        nargs=3,
+        type=float,
+        action="append",
+        metavar=("X", "Y", "SIDE"),
+        help="where an upright face is: left, top and side in pixels of the square from brows to "
+        "chin; again for further faces; needs no MediaPipe and gives no landmarks",
     )
     parser.add_argument(
         "--size",
@@ -47,8 +64,10 @@ def run(options: argparse.Namespace) -> int:
     from bioface.photo.result import check_outputs
 
     photos = find_photos(options.photos)
+    if options.face_box and len(photos) > 1:
+        raise InputError(f"--face-box tells of one photo, but {len(photos)} are given")
     check_outputs(options.out, photos, overwrite=options.overwrite)
-    model = None if options.albedo else load_network(options.weights)
+    model = None if options.albedo else load_network(options.weights, options.runtime)
     failed = 0
     with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
         for photo in progress:
@@ -82,7 +101,8 @@ def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # no
     from bioface.photo.result import write_estimate
 
     srgb = read_photo(photo)
-    result = read_faces(srgb, faces_in(srgb, photo), model, size=options.size)
+    faces = faces_in(srgb, photo, model, options.face_box)
+    result = read_faces(srgb, faces, model, size=options.size)
     path = Path(os.path.relpath(photo.resolve(), Path(options.out).resolve())).as_posix()
     result = replace(result, photo={**result.photo, "path": path})
     written = write_estimate(
@@ -96,4 +116,6 @@ def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # no
         else f"melanin {100 * skin['melanin_median']:.1f} %, "
         f"haemoglobin {100 * skin['haemoglobin_median']:.2f} %"
     )
-    return f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}"
+    guessed = not options.face_box and result.faces[0].landmarks is None
+    note = " (found by the network, without MediaPipe: check it, or pass --face-box)"
+    return f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note * guessed}"

@@ -65,6 +65,33 @@ def test_a_bad_photo_does_not_stop_the_others(tmp_path, photo, weights, capsys):
     assert "3 of 4 photos could not be read" in errors[3]
 
 
+def test_a_face_box_needs_no_landmarks(tmp_path, photo, weights, capsys):
+    out = tmp_path / "out"
+    box = ("--face-box", 54, 57, 92)
+    assert run("estimate", photo, "--out", out, "--weights", weights, *box) == 0
+    assert json.loads((out / "person.json").read_text())["landmarks"] is None
+    assert run("edit", out / "person", "--melanin", 2, "--out", tmp_path / "edited.png") == 0
+    capsys.readouterr()
+    assert (
+        run("estimate", photo, "--out", tmp_path, "--weights", weights, *box, *box[:1], 900, 0, 90)
+        == 1
+    )
+    assert "its centre lies outside the photo of 200x200" in capsys.readouterr().err
+    (tmp_path / "b.png").write_bytes(photo.read_bytes())
+    assert run("estimate", photo, tmp_path / "b.png", "--out", out, "--overwrite", *box) == 1
+    assert "--face-box tells of one photo, but 2 are given" in capsys.readouterr().err
+
+
+def test_the_network_finds_the_face_and_says_so(tmp_path, photo, weights, capsys, monkeypatch):
+    from bioface.photo import read
+    from bioface.photo.face import FaceBox
+
+    monkeypatch.setattr(read, "can_find", lambda: False)
+    monkeypatch.setattr(read, "locate_face", lambda *_: FaceBox((54.0, 57.0, 146.0, 149.0)))
+    assert run("estimate", photo, "--out", tmp_path / "out", "--weights", weights) == 0
+    assert "found by the network, without MediaPipe" in capsys.readouterr().out
+
+
 def test_a_folder_of_photos(tmp_path, photo, weights):
     out = tmp_path / "out"
     folder = tmp_path / "photos"
