@@ -1,10 +1,13 @@
 """The network: one face crop in, pigments, shading, mask, light and camera out.
 
-Section 4.1 of Alotaibi & Smith (BMVC 2019): one shared U-Net style encoder, a decoder for each
-map and a fully connected branch for light and camera, every output passed through a range
-transform that keeps it physical. Different from the paper: a pixel-unshuffle stem, residual
-blocks, normalisation only below the working resolution (so that one image is a batch), and
-pigments as a face-level value plus a local residual.
+Section 4.1 of Alotaibi & Smith (BMVC 2019): a U-Net style encoder shared by all maps and a fully
+connected branch for light and camera, every output passed through a range transform that keeps it
+physical. Different from the paper: a pixel-unshuffle stem, residual blocks, normalisation only
+below the first level (so that one image is a batch), a scene branch that looks at several places
+of the image at once and reads their colours directly, pigments as a face-level value plus a local
+residual, and a last full-resolution stage that sees the photo's own pixels and is steered by the
+scene, so that colour is inverted where detail is. The network can be told camera, illuminant and
+white balance when they are known (`Known`), and says how sure it is of the pigments.
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 UNIT_RANGE = (-0.25, 1.25)
 """Reach of the pigment outputs in u: 0.8-68 % melanosomes, 0.02-9.6 % blood."""
+
+STD_RANGE = (0.01, 0.6)
+"""Reach of the standard deviations of the pigments, in u."""
 
 KELVIN_RANGE = (4000.0, 25000.0)
 LOG_GAIN_REACH = 0.3
@@ -29,7 +37,18 @@ CONTRAST_REACH = 0.85
 LOG_DIFFUSE_RANGE = (-8.0, 4.0)
 LIGHTS = 14
 
-MAPS = ("melanin", "haemoglobin", "diffuse", "specular", "mask")
+MAPS = (
+    "melanin",
+    "haemoglobin",
+    "diffuse",
+    "specular",
+    "mask",
+    "melanin_std",
+    "haemoglobin_std",
+)
+_LIGHT_CODE = 8
+_GIVEN = 3
+_TO_LIGHT_CODE = np.linalg.pinv(bernstein_basis(_LIGHT_CODE))
 
 
 @dataclass(frozen=True)
@@ -39,30 +58,65 @@ class EncoderConfig:
     Attributes
     ----------
     widths
-        Channels of each level; every level halves the resolution.
+        Channels of each level, two at least; every level halves the resolution.
+    blocks
+        Residual blocks of each level on the way down; there is one on the way up.
     unshuffle
         Factor by which the stem lowers the resolution.
-    head_width
-        Channels inside each map's decoder.
-    detail
-        Channels of the full-resolution features that add to every map.
+    fusion
+        Channels of the full-resolution stage.
+    glances, scene
+        Places that the scene branch looks at, and its width.
     components
         Coefficients of the camera model.
     size
         Side of the crops it was trained on, pixels; other sizes work.
     """
 
-    widths: tuple[int, ...] = (48, 96, 160, 256)
-    unshuffle: int = 4
-    head_width: int = 24
-    detail: int = 8
+    widths: tuple[int, ...] = (32, 64, 112, 176, 240)
+    blocks: tuple[int, ...] = (1, 1, 2, 2, 2)
+    unshuffle: int = 2
+    fusion: int = 24
+    glances: int = 12
+    scene: int = 256
     components: int = 6
     size: int = 128
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EncoderConfig:
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        return cls(**{**values, "widths": tuple(values["widths"])})
+        lists = {name: tuple(values[name]) for name in ("widths", "blocks")}
+        return cls(**(values | lists))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known about a batch of photos beside their pixels.
+
+    Attributes
+    ----------
+    b
+        (B, N) camera coefficients in standard deviations.
+    spd
+        (B, 33) illuminant, of any scale.
+    gains
+        (B, 2) red and blue white-balance error factors (green is 1).
+    given
+        (B, 3) 1 where b, spd and gains of a photo are known; what is not known is not looked at.
+    """
+
+    b: Tensor
+    spd: Tensor
+    gains: Tensor
+    given: Tensor
+
+    def code(self) -> Tensor:
+        """(B, N + 8 + 2 + 3) what the network is told: zeros for what is not known."""
+        basis = torch.tensor(_TO_LIGHT_CODE, dtype=torch.float32, device=self.spd.device)
+        relative = self.spd / self.spd.mean(1, keepdim=True)
+        parts = (self.b, relative.clamp_min(0.02).log() @ basis, 10 * self.gains.log())
+        told = [part * flag[:, None] for part, flag in zip(parts, self.given.T, strict=True)]
+        return torch.cat([*told, self.given], 1)
 
 
 @dataclass(frozen=True)
@@ -77,6 +131,8 @@ class Prediction:
         (B, H, W) >= 0, linear; a white diffuser with diffuse shading 1 has linear RGB (1, 1, 1).
     mask
         (B, H, W) probability of skin.
+    melanin_u_std, haemoglobin_u_std
+        (B, H, W) standard deviation of the error of the pigments, in u.
     b
         (B, N) camera coefficients in standard deviations, within [-3, 3].
     illuminant_weights
@@ -94,6 +150,8 @@ class Prediction:
     diffuse_shading: Tensor
     specular_shading: Tensor
     mask: Tensor
+    melanin_u_std: Tensor
+    haemoglobin_u_std: Tensor
     b: Tensor
     illuminant_weights: Tensor
     daylight_kelvin: Tensor
@@ -123,26 +181,30 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()
-        widths = config.widths
-        channels = 5
-        self.stem = nn.Conv2d(channels * config.unshuffle**2, widths[0], 3, padding=1)
-        self.detail = nn.Sequential(
-            nn.Conv2d(channels, config.detail, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(config.detail, len(MAPS), 3, padding=1),
-        )
+        widths, factor = config.widths, config.unshuffle
         levels = range(len(widths))
-        self.down_blocks = nn.ModuleList(_Residual(widths[i], normalise=i > 0) for i in levels)
+        self.stem = nn.Conv2d(_FEATURES * factor**2, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            nn.Sequential(*(_Residual(widths[i], normalise=i > 0) for _ in range(config.blocks[i])))
+            for i in levels
+        )
         self.downs = nn.ModuleList(
             nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in levels[:-1]
         )
+        self.context = nn.Sequential(
+            nn.Linear(2 * widths[-1], widths[-1]), nn.ReLU(), nn.Linear(widths[-1], widths[-1])
+        )
         self.ups = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in levels[:-1])
         self.up_blocks = nn.ModuleList(_Residual(widths[i], normalise=i > 0) for i in levels[:-1])
-        self.scene = _SceneBranch(widths, config.components)
-        self.context = nn.Linear(self.scene.width, widths[-1])
-        self.heads = nn.ModuleDict({name: _Head(config) for name in MAPS})
+        self.scene = _SceneBranch(config)
+        self.expand = nn.Sequential(
+            nn.Conv2d(widths[0], 48, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(48, _EXPANDED * factor**2, 3, padding=1),
+        )
+        self.fusion = _Fusion(config)
 
-    def forward(self, srgb: Tensor) -> Prediction:
+    def forward(self, srgb: Tensor, known: Known | None = None) -> Prediction:
         """Read a batch of face crops.
 
         Parameters
@@ -150,6 +212,8 @@ class Encoder(nn.Module):
         srgb
             (B, 3, H, W) sRGB-encoded, 0-1, upright, the face centred: the crop's side is about
             1.8 times the larger side of the box around the 68 landmarks.
+        known
+            Camera, illuminant or white balance, where the caller knows them.
         """
         height, width = srgb.shape[-2:]
         features = _features(self._pad(srgb))
@@ -161,16 +225,20 @@ class Encoder(nn.Module):
             skips.append(x)
             if i < len(self.downs):
                 x = self.downs[i](functional.relu(x))
-        scene, values = self.scene(skips)
-        x = skips[-1] + self.context(scene)[..., None, None]
+        bottom = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        x = x + self.context(bottom)[..., None, None]
         for i in reversed(range(len(self.ups))):
+            described = x
             x = functional.interpolate(self.ups[i](x), scale_factor=2.0, mode="nearest")
             x = self.up_blocks[i](x + skips[i])
-        x = functional.relu(x)
-        coarse = torch.cat([head(x) for head in self.heads.values()], 1)
-        planes = (coarse + self.detail(features))[..., :height, :width].float()
-        maps = dict(zip(self.heads, planes.unbind(1), strict=True))
-        return _physical(maps, values, self.config.components)
+        local = functional.pixel_shuffle(self.expand(functional.relu(x)), self.config.unshuffle)
+        with torch.autocast(srgb.device.type, enabled=False):
+            scene, values = self.scene(
+                functional.relu(described).float(), bottom.float(), features, known
+            )
+            planes = self.fusion(local.float(), features, scene)[..., :height, :width]
+            maps = dict(zip(MAPS, planes.unbind(1), strict=True))
+            return _physical(maps, values, self.config.components)
 
     def _pad(self, srgb: Tensor) -> Tensor:
         multiple = self.config.unshuffle * 2 ** len(self.downs)
@@ -180,39 +248,44 @@ class Encoder(nn.Module):
         return functional.pad(srgb, (0, right, 0, bottom), mode="replicate")
 
 
+_FEATURES = 6
+_EXPANDED = 16
+
+
 def _features(srgb: Tensor) -> Tensor:
-    """sRGB centred on 0 beside its log chroma: (B, 5, H, W)."""
+    """sRGB centred on 0 beside its log chroma and log green: (B, 6, H, W)."""
     red, green, blue = (srgb + 0.02).log().unbind(1)
-    chroma = torch.stack([red - green, blue - green], 1)
-    return torch.cat([2 * srgb - 1, chroma], 1)
+    return torch.cat([2 * srgb - 1, torch.stack([red - green, blue - green, green + 1], 1)], 1)
 
 
 def _physical(maps: dict[str, Tensor], values: Tensor, components: int) -> Prediction:
     """The range transforms; `values` (B, ...) as `_SceneBranch` lays them out."""
-    pigments, exposure, b, lights, kelvin, gains, tone = values.float().split(
+    pigments, exposure, b, lights, kelvin, gains, tone = values.split(
         [2, 1, components, LIGHTS, 1, 2, 2], dim=1
     )
-    lowest, highest = UNIT_RANGE
-
-    def unit(raw: Tensor) -> Tensor:
-        return lowest + (highest - lowest) * raw.sigmoid()
-
     log_diffuse = (maps["diffuse"] + exposure[..., None]).clamp(*LOG_DIFFUSE_RANGE)
     coolest, warmest = (1e6 / kelvin for kelvin in reversed(KELVIN_RANGE))
     mired = coolest + (warmest - coolest) * kelvin[:, 0].sigmoid()
     reach = torch.tensor([LOG_GAMMA_REACH, CONTRAST_REACH], device=tone.device)
     return Prediction(
-        melanin_u=unit(maps["melanin"] + pigments[:, :1, None]),
-        haemoglobin_u=unit(maps["haemoglobin"] + pigments[:, 1:, None]),
+        melanin_u=_within(maps["melanin"] + pigments[:, :1, None], UNIT_RANGE),
+        haemoglobin_u=_within(maps["haemoglobin"] + pigments[:, 1:, None], UNIT_RANGE),
         diffuse_shading=log_diffuse.exp(),
         specular_shading=functional.softplus(maps["specular"] - 2).square(),
         mask=maps["mask"].sigmoid(),
+        melanin_u_std=_within(maps["melanin_std"], STD_RANGE),
+        haemoglobin_u_std=_within(maps["haemoglobin_std"], STD_RANGE),
         b=3 * torch.tanh(b / 3),
         illuminant_weights=lights.softmax(1),
         daylight_kelvin=1e6 / mired,
         gains=(LOG_GAIN_REACH * torch.tanh(gains)).exp(),
         tone=reach * torch.tanh(tone),
     )
+
+
+def _within(raw: Tensor, bounds: tuple[float, float]) -> Tensor:
+    low, high = bounds
+    return low + (high - low) * raw.sigmoid()
 
 
 def _fill(layer: nn.Conv2d | nn.Linear, deviation: float) -> None:
@@ -238,46 +311,65 @@ class _Residual(nn.Module):
 
 
 class _SceneBranch(nn.Module):
-    """Pools every level with learned attention; predicts what holds for the whole image.
+    """Looks at several places with learned attention; predicts what holds for the whole image.
+
+    Each glance pools learned features and the plain colours (values and squares) of the places it
+    attends to: skin, highlights, the whites of the eyes, cloth.
 
     Values, in order: face-level melanin and haemoglobin, log exposure, camera, light weights,
     daylight temperature, two gains, two tone parameters, all before their range transforms.
     """
 
-    width = 192
-
-    def __init__(self, widths: tuple[int, ...], components: int) -> None:
-        super().__init__()
-        self.attention = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths)
-        self.hidden = nn.Sequential(
-            nn.Linear(2 * sum(widths), self.width),
-            nn.ReLU(),
-            nn.Linear(self.width, self.width),
-            nn.ReLU(),
-        )
-        self.values = nn.Linear(self.width, 2 + 1 + components + LIGHTS + 1 + 2 + 2)
-        _fill(self.values, 0.01)
-
-    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        pooled = []
-        for x, attention in zip(levels, self.attention, strict=True):
-            weights = attention(x).flatten(2).softmax(2)
-            pooled += [(x.flatten(2) * weights).sum(2), x.mean((2, 3))]
-        hidden = self.hidden(torch.cat(pooled, 1))
-        return hidden, self.values(hidden)
-
-
-class _Head(nn.Module):
-    """One map's decoder: two convolutions, pixel shuffle, one light full-resolution convolution."""
+    described = 24
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.factor = config.unshuffle
-        self.first = nn.Conv2d(config.widths[0], config.head_width, 3, padding=1)
-        self.second = nn.Conv2d(config.head_width, 4 * self.factor**2, 3, padding=1)
-        self.last = nn.Conv2d(4, 1, 3, padding=1)
-        _fill(self.last, 0.05)
+        width = config.widths[1]
+        told = config.components + _LIGHT_CODE + 2 + _GIVEN
+        self.told = told
+        self.stride = 2 * config.unshuffle
+        self.attention = nn.Conv2d(width, config.glances, 1)
+        self.describe = nn.Conv2d(width, self.described, 1)
+        seen = config.glances * (self.described + _FEATURES + 3) + 2 * config.widths[-1]
+        self.hidden = nn.Sequential(
+            nn.Linear(seen + told, config.scene),
+            nn.ReLU(),
+            nn.Linear(config.scene, config.scene),
+            nn.ReLU(),
+        )
+        self.values = nn.Linear(config.scene, 2 + 1 + config.components + LIGHTS + 1 + 2 + 2)
+        _fill(self.values, 0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.second(functional.relu(self.first(x)))
-        return self.last(functional.pixel_shuffle(functional.relu(x), self.factor))
+    def forward(
+        self, described: Tensor, bottom: Tensor, features: Tensor, known: Known | None
+    ) -> tuple[Tensor, Tensor]:
+        """The scene's code (B, S) and its values."""
+        colours = torch.cat([features, features[:, 3:].square()], 1)
+        colours = functional.avg_pool2d(colours, self.stride)
+        weights = self.attention(described).flatten(2).softmax(2)
+        seen = torch.cat([self.describe(described), colours], 1).flatten(2)
+        glances = (weights @ seen.transpose(1, 2)).flatten(1)
+        told = bottom.new_zeros((bottom.shape[0], self.told)) if known is None else known.code()
+        hidden = self.hidden(torch.cat([glances, bottom, told], 1))
+        return hidden, self.values(hidden)
+
+
+class _Fusion(nn.Module):
+    """Full resolution: what the network knows of each place, the photo's own pixels, the scene."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        width = config.fusion
+        self.first = nn.Conv2d(_EXPANDED + _FEATURES, width, 3, padding=1)
+        self.steer = nn.Linear(config.scene, 2 * width)
+        self.second = nn.Conv2d(width, width, 1)
+        self.last = nn.Conv2d(width, len(MAPS), 3, padding=1)
+        _fill(self.steer, 0.01)
+        _fill(self.last, 0.02)
+
+    def forward(self, local: Tensor, features: Tensor, scene: Tensor) -> Tensor:
+        """(B, maps, H, W) before the range transforms."""
+        x = self.first(torch.cat([functional.relu(local), features], 1))
+        gain, offset = self.steer(scene)[..., None, None].chunk(2, 1)
+        x = self.second(functional.relu(x * (1 + gain) + offset))
+        return self.last(functional.relu(x))

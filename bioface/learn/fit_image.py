@@ -108,7 +108,7 @@ def fit_images(
 
     Returns
     -------
-    `Prediction` without gradients; its mask is `mask`, its tone 0.
+    `Prediction` without gradients; its mask is `mask`, its tone 0, its deviations the prior's.
     """
     count, _, height, width = linear.shape
     seen = linear.permute(0, 2, 3, 1)
@@ -154,6 +154,8 @@ def _physical(maps: Tensor, values: Tensor, mask: Tensor, components: int) -> Pr
         diffuse_shading=maps[:, 2].clamp(-8, 4).exp(),
         specular_shading=SPECULAR_MEAN * functional.softplus(maps[:, 3]),
         mask=mask,
+        melanin_u_std=torch.full_like(mask, LEVEL_SD),
+        haemoglobin_u_std=torch.full_like(mask, LEVEL_SD),
         b=b.clamp(-3, 3),
         illuminant_weights=(2 * lights).softmax(1),
         daylight_kelvin=1e6 / (coolest + (warmest - coolest) * (kelvin[:, 0] + 0.4).sigmoid()),

@@ -23,9 +23,11 @@ LOG_FLOOR = 1e-2
 
 SUPERVISED_WEIGHTS = {
     "melanin": 4.0,
-    "melanin_within": 8.0,
+    "melanin_within": 16.0,
+    "melanin_std": 0.02,
     "haemoglobin": 2.0,
-    "haemoglobin_within": 4.0,
+    "haemoglobin_within": 8.0,
+    "haemoglobin_std": 0.02,
     "diffuse": 0.5,
     "diffuse_within": 1.0,
     "specular": 2.0,
@@ -55,6 +57,14 @@ def _both(predicted: Tensor, true: Tensor, mask: Tensor) -> tuple[Tensor, Tensor
     return _huber(mean, 0.5).mean(), within.mean()
 
 
+def _surprise(prediction: Prediction, targets: Targets, name: str) -> Tensor:
+    """Negative log likelihood of a pigment's errors, which it leaves as they are."""
+    error = (getattr(prediction, f"{name}_u") - getattr(targets, f"{name}_u")).detach()
+    deviation = getattr(prediction, f"{name}_u_std")
+    likelihood = 0.5 * (error / deviation).square() + deviation.log()
+    return masked_mean(likelihood, targets.mask).mean()
+
+
 def _huber(error: Tensor, delta: float) -> Tensor:
     return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
 
@@ -65,14 +75,16 @@ def supervised(
     """Losses against exact targets, unweighted, keyed as in `SUPERVISED_WEIGHTS`.
 
     Pigments in u and log diffuse shading are compared in level and within the face, specular
-    shading as its square root. `rendered` (B, H, W, 3) is the prediction's reconstruction in
-    linear sRGB; without it there is no appearance loss.
+    shading as its square root; the pigments' standard deviations by the likelihood of the errors.
+    `rendered` (B, H, W, 3) is the prediction's reconstruction in linear sRGB; without it there is
+    no appearance loss.
     """
     skin = targets.mask
     losses = {}
     for name in ("melanin", "haemoglobin"):
         pair = _both(getattr(prediction, f"{name}_u"), getattr(targets, f"{name}_u"), skin)
         losses[name], losses[f"{name}_within"] = pair
+        losses[f"{name}_std"] = _surprise(prediction, targets, name)
     losses["diffuse"], losses["diffuse_within"] = _both(
         prediction.diffuse_shading.clamp_min(LOG_FLOOR).log(),
         targets.diffuse_shading.clamp_min(LOG_FLOOR).log(),

@@ -19,7 +19,6 @@ from bioface.learn.encoder import (
     KELVIN_RANGE,
     LIGHTS,
     LOG_DIFFUSE_RANGE,
-    MAPS,
     UNIT_RANGE,
     Encoder,
     Prediction,
@@ -28,6 +27,10 @@ from bioface.learn.encoder import (
 COMPONENTS = 2
 """Coefficients of the published camera model."""
 
+MAPS = ("melanin", "haemoglobin", "diffuse", "specular", "mask")
+"""What it predicts; how sure it is of the pigments it does not say: `UNSURE`."""
+
+UNSURE = 0.3
 _LOG_FIRST_SPECULAR = -3.0
 
 
@@ -90,6 +93,8 @@ class PaperEncoder(Encoder):
             diffuse_shading=maps["diffuse"].clamp(*LOG_DIFFUSE_RANGE).exp(),
             specular_shading=maps["specular"].clamp(*LOG_DIFFUSE_RANGE).exp(),
             mask=maps["mask"].sigmoid(),
+            melanin_u_std=torch.full_like(maps["mask"], UNSURE),
+            haemoglobin_u_std=torch.full_like(maps["mask"], UNSURE),
             b=3 * torch.tanh(b),
             illuminant_weights=lights.softmax(1),
             daylight_kelvin=coolest + (warmest - coolest) * kelvin[:, 0].sigmoid(),

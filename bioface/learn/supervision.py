@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from bioface.learn import losses as objectives
 from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Prediction
+from bioface.learn.encoder import Known, Prediction
 from bioface.learn.relight import Targets
 from bioface.learn.training import Training
 
 RENDER_STRIDE = 4
 """The appearance loss looks at every 4th pixel of every 4th row, another offset each step."""
+
+TOLD_SHARE = 1 / 6
+"""Share of the photos whose camera, illuminant or white balance the network is told."""
 
 
 class Pretraining(Training):
@@ -19,7 +23,20 @@ class Pretraining(Training):
 
     def losses(self, batch: tuple[Tensor, Targets]) -> dict[str, Tensor]:
         photo, targets = batch
-        return supervised_losses(self.encode(photo), self.decoder, targets, self.global_step)
+        prediction = self.encode(photo, known=told(targets, self.global_step))
+        return supervised_losses(prediction, self.decoder, targets, self.global_step)
+
+
+def told(targets: Targets, step: int) -> Known:
+    """What the network is told in a step: of most photos nothing, of some camera, light or gains.
+
+    Camera and illuminant are each known of a sixth of the photos, white balance of as many;
+    of another twelfth all three.
+    """
+    generator = torch.Generator().manual_seed(step)
+    drawn = torch.rand(len(targets.b), 4, generator=generator)
+    given = (drawn[:, :3] < TOLD_SHARE) | (drawn[:, 3:] < TOLD_SHARE / 2)
+    return Known(targets.b, targets.spd, targets.gains, given.to(targets.b))
 
 
 def supervised_losses(

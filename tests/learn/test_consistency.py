@@ -28,7 +28,9 @@ pytestmark = pytest.mark.torch
 def scene():
     """Encoder, decoder, and photos that are exactly what the encoder reads from them."""
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(widths=(16, 24), head_width=8, detail=4)).eval()
+    encoder = Encoder(
+        EncoderConfig(widths=(16, 24), blocks=(1, 1), fusion=8, glances=3, scene=32)
+    ).eval()
     decoder = Decoder()
     with torch.no_grad():
         prediction = encoder(torch.rand(6, 3, 32, 32) * 0.3 + 0.3)

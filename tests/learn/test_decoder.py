@@ -27,6 +27,8 @@ def prediction():
         diffuse_shading=uniform(2, 6, 5),
         specular_shading=0.1 * uniform(2, 6, 5),
         mask=torch.ones(2, 6, 5),
+        melanin_u_std=0.1 + uniform(2, 6, 5),
+        haemoglobin_u_std=0.1 + uniform(2, 6, 5),
         b=uniform(2, 6) - 0.5,
         illuminant_weights=uniform(2, 14).softmax(1),
         daylight_kelvin=5000 + 3000 * uniform(2),

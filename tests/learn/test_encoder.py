@@ -1,12 +1,15 @@
+import dataclasses
+import json
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
+from bioface.learn.encoder import Encoder, EncoderConfig, Known  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SMALL = EncoderConfig(widths=(16, 24, 32), head_width=8, detail=4, size=32)
+SMALL = EncoderConfig(widths=(16, 24, 32), blocks=(1, 1, 1), fusion=8, glances=3, scene=32, size=32)
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +21,44 @@ def encoder():
     return net
 
 
+def a_known(given, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    b = torch.randn(2, SMALL.components, generator=generator)
+    spd = 0.1 + torch.rand(2, 33, generator=generator)
+    gains = 1 + 0.1 * torch.rand(2, 2, generator=generator)
+    return Known(b, spd, gains, torch.tensor([given, given], dtype=torch.float32))
+
+
+def test_only_what_is_given_changes_the_reading():
+    torch.manual_seed(0)
+    encoder = Encoder(SMALL).eval()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.rand(2, 3, 32, 32)
+    alone = encoder(images)
+    untold = encoder(images, a_known([0, 0, 0], seed=1))
+    torch.testing.assert_close(alone.melanin_u, untold.melanin_u)
+    for i in range(3):
+        given = [float(k == i) for k in range(3)]
+        readings = [encoder(images, a_known(given, seed=seed)).melanin_u for seed in (0, 1)]
+        assert not torch.allclose(alone.melanin_u, readings[0])
+        assert not torch.allclose(*readings)
+
+
+def test_the_scale_of_a_known_illuminant_does_not_matter(encoder):
+    known = a_known([0, 1, 0])
+    brighter = dataclasses.replace(known, spd=7 * known.spd)
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(encoder(images, known).b, encoder(images, brighter).b)
+
+
 @pytest.mark.parametrize("shape", [(1, 32, 32), (2, 37, 81), (1, 5, 9), (1, 1, 1)])
 def test_every_image_size_and_a_batch_of_one(encoder, shape):
     count, height, width = shape
     prediction = encoder(torch.rand(count, 3, height, width))
     for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading", "mask"):
         assert getattr(prediction, name).shape == (count, height, width)
+    assert prediction.melanin_u_std.shape == prediction.haemoglobin_u_std.shape
     assert prediction.b.shape == (count, SMALL.components)
     assert prediction.gains.shape == prediction.tone.shape == (count, 2)
 
@@ -56,7 +91,7 @@ def test_every_parameter_gets_a_gradient():
     net = Encoder(SMALL)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    prediction = net(torch.rand(2, 3, 32, 32))
+    prediction = net(torch.rand(2, 3, 32, 32), a_known([1, 1, 1]))
     sum(value.square().mean() for value in vars(prediction).values()).backward()
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -66,8 +101,5 @@ def test_the_default_encoder_is_small():
 
 
 def test_config_survives_json():
-    import dataclasses
-    import json
-
     config = EncoderConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(SMALL))))
     assert config == SMALL

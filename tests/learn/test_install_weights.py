@@ -22,7 +22,9 @@ def trained(out, **metadata):
     """A folder as scripts/train_first_light leaves it."""
     (out / "pretrain").mkdir(parents=True)
     (out / "finetune").mkdir()
-    encoder = Encoder(EncoderConfig(widths=(8, 16), head_width=8, detail=4, size=32))
+    encoder = Encoder(
+        EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
+    )
     digest = save_weights(out / "finetune" / "weights.safetensors", encoder, Decoder(), **metadata)
     (out / "pretrain" / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
     names = [str(out / "photos" / name) for name in ("ann.jpg", "bob.jpg")]

@@ -30,7 +30,7 @@ from bioface.learn import callbacks, runs, training
 from bioface.learn import pretrain as pretraining
 
 pretraining.EncoderConfig = partial(
-    pretraining.EncoderConfig, widths=(16, 24, 32), head_width=8, detail=4
+    pretraining.EncoderConfig, widths=(16, 24, 32), blocks=(1, 1, 1), fusion=8, glances=3, scene=32
 )
 training.SAVE_EVERY, callbacks.LOG_EVERY = 2, 1
 if __name__ == "__main__":
@@ -59,7 +59,9 @@ runs.replacing = killed
 @pytest.fixture(autouse=True, scope="module")
 def _small():
     def small(**values):
-        return EncoderConfig(widths=(16, 24, 32), head_width=8, detail=4, **values)
+        return EncoderConfig(
+            widths=(16, 24, 32), blocks=(1, 1, 1), fusion=8, glances=3, scene=32, **values
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretraining, "EncoderConfig", small)

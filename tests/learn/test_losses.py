@@ -24,6 +24,8 @@ def a_prediction(seed=0, size=8):
         diffuse_shading=0.1 + uniform(2, size, size),
         specular_shading=0.1 * uniform(2, size, size),
         mask=uniform(2, size, size).round(),
+        melanin_u_std=0.1 + uniform(2, size, size),
+        haemoglobin_u_std=0.1 + uniform(2, size, size),
         b=uniform(2, 6),
         illuminant_weights=uniform(2, 14).softmax(1),
         daylight_kelvin=5000 + 3000 * uniform(2),
@@ -42,7 +44,8 @@ def test_the_truth_costs_nothing():
     truth = a_prediction()
     found = losses.supervised(truth, as_targets(truth), torch.zeros(2, 8, 8, 3))
     assert set(found) == set(losses.SUPERVISED_WEIGHTS)
-    assert all(abs(float(value)) < 1e-6 for value in found.values())
+    errors = {k: v for k, v in found.items() if not k.endswith("_std")}
+    assert all(abs(float(value)) < 1e-6 for value in errors.values())
 
 
 def test_level_and_within_face_are_told_apart():
@@ -111,3 +114,17 @@ def test_an_empty_mask_is_finite():
     assert set(found) == set(losses.PAPER_LOSSES)
     assert all(torch.isfinite(value) for value in found.values())
     assert found["appearance"] == 0
+
+
+@pytest.mark.parametrize("size", [0.05, 0.3])
+def test_the_deviation_that_costs_least_is_that_of_the_errors(size):
+    truth = a_prediction()
+    signs = torch.sign(torch.rand_like(truth.melanin_u) - 0.5)
+    wrong = dataclasses.replace(truth, melanin_u=truth.melanin_u + size * signs)
+
+    def cost(deviation):
+        said = torch.full_like(truth.melanin_u_std, deviation)
+        told = dataclasses.replace(wrong, melanin_u_std=said)
+        return float(losses.supervised(told, as_targets(truth))["melanin_std"])
+
+    assert cost(size) < min(cost(0.8 * size), cost(1.25 * size))

@@ -30,7 +30,9 @@ def _small(monkeypatch):
     """A tiny network, and a checkpoint every third step."""
 
     def small(**values):
-        return EncoderConfig(widths=(16, 24, 32), head_width=8, detail=4, **values)
+        return EncoderConfig(
+            widths=(16, 24, 32), blocks=(1, 1, 1), fusion=8, glances=3, scene=32, **values
+        )
 
     monkeypatch.setattr(pretraining, "EncoderConfig", small)
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
@@ -189,7 +191,7 @@ def test_photos_without_a_face_leave_nothing_behind(tmp_path):
 
     Image.new("RGB", (80, 80), "blue").save(tmp_path / "sky.png")
     weights, out = tmp_path / "a.safetensors", tmp_path / "new" / "run"
-    config = EncoderConfig(widths=(16, 24), head_width=8, detail=4, size=32)
+    config = EncoderConfig(widths=(16, 24), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
     save_weights(weights, Encoder(config), Decoder())
     with pytest.raises(InputError, match="no photo with a face"):
         finetuning.finetune(

@@ -14,7 +14,7 @@ from bioface.learn.weights import load_weights, save_weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SMALL = EncoderConfig(widths=(8, 16), head_width=8, detail=4, size=32)
+SMALL = EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
 
 
 @pytest.fixture(scope="module")

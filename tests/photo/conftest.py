@@ -35,7 +35,9 @@ def weights(tmp_path_factory):
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = Encoder(EncoderConfig(widths=(8, 16), head_width=8, detail=4, size=64))
+        encoder = Encoder(
+            EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=64)
+        )
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     save_weights(path, encoder, Decoder())
     return path
