@@ -15,7 +15,7 @@ COMMANDS = {
     "edit": ("bioface.commands.edit", "re-render a photo with changed skin or light"),
     "train": ("bioface.commands.train", "pretrain and fine-tune the encoder"),
     "export": ("bioface.commands.export", "write the network as ONNX, for use without torch"),
-    "evaluate": ("bioface.commands.evaluate", "measure what accuracy there can be"),
+    "evaluate": ("bioface.commands.evaluate", "measure accuracy, and what accuracy there can be"),
     "validate-skin": (
         "bioface.commands.validate_skin",
         "fit a skin model to measured reflectance spectra",

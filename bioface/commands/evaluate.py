@@ -66,6 +66,10 @@ def _configure_accuracy(what: Any) -> None:
     )  # fmt: skip
     accuracy.add_argument("--photo-limit", type=int, metavar="N", help="the first N of them only")
     accuracy.add_argument(
+        "--spectral", type=Path, nargs="+", default=[], metavar="DIR",
+        help="folders of spectral truth: cubes with their maps",
+    )  # fmt: skip
+    accuracy.add_argument(
         "--cubes", type=Path, nargs="+", default=[], metavar="CUBE",
         help="also the benchmark of bioface evaluate multispectral",
     )  # fmt: skip
@@ -130,6 +134,7 @@ def _accuracy(options: argparse.Namespace) -> None:
         data=options.data,
         weights=options.weights,
         compare=_named(options.compare),
+        spectral=options.spectral,
         cameras=options.cameras,
         identities=options.identities,
         size=options.size,
@@ -168,6 +173,8 @@ def _command(options: argparse.Namespace) -> str:
     for name in ("weights", "cameras"):
         path = getattr(options, name)
         parts += [f"--{name}", path.name] if path else []
+    if options.spectral:
+        parts += ["--spectral", *(path.name for path in options.spectral)]
     if options.photos:
         parts += ["--photos", *(path.name for path in options.photos)]
     if options.cubes:

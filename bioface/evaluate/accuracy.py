@@ -15,9 +15,10 @@ from bioface.evaluate.conditions import conditions
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
-from bioface.evaluate.tables import NETWORK
+from bioface.evaluate.tables import NETWORK, SPECTRAL
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.relight import Relighter
+from bioface.learn.spectral_photos import find_cubes, spectral_photos
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
@@ -38,6 +39,8 @@ class AccuracyOptions:
         Of the network under test; the shipped ones when None.
     compare
         More weights for the same tables, by the name they get there.
+    spectral
+        Folders of spectral truth (see `bioface.learn.spectral_photos`), for the networks alone.
     cameras
         Measured cameras (rawtoaces52.npz), of which those held out are used; the training camera
         model when None.
@@ -56,6 +59,7 @@ class AccuracyOptions:
     data: Sequence[Path]
     weights: Path | None = None
     compare: dict[str, Path] = field(default_factory=dict)
+    spectral: Sequence[Path] = ()
     cameras: Path | None = None
     identities: int = 400
     size: int | None = None
@@ -111,6 +115,9 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
                 "conditions": figures,
             }
         )
+    for folder in options.spectral:
+        main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
+        sets.append(_spectral(folder, main, networks, size, measured, options.seed))
     floor = load_floor()
     return {
         "network": {
@@ -125,6 +132,34 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "seed": options.seed,
         "floor": floor and floor["rows"],
         "sets": sets,
+    }
+
+
+def _spectral(
+    folder: Path,
+    settings: dict[str, Any],
+    networks: Sequence[Reader],
+    size: int,
+    measured: np.ndarray | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The entry of a folder of spectral truth in `sets`."""
+    cubes = find_cubes(folder)
+    figures = {}
+    for name, config in settings.items():
+        rows: dict[str, list[FaceRow]] = {reader.name: [] for reader in networks}
+        for photos in spectral_photos(cubes, size, config, measured=measured, seed=seed):
+            for reader in networks:
+                rows[reader.name] += measure(photos, reader.read(photos))
+        if not any(rows.values()):
+            raise InputError(f"{folder}: no cube shows enough skin at size {size}")
+        figures[name] = {method: summarise(Rows.of(found)) for method, found in rows.items()}
+    return {
+        "name": folder.name,
+        "heads": SPECTRAL,
+        "identities": len(cubes),
+        "samples": len(cubes),
+        "conditions": figures,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.spectral.grid import WAVELENGTHS
 
 BAND = re.compile(r"(?<!\d)(\d{3,4}(?:[.,]\d+)?)(?!\d)")
 """A wavelength in nm inside a channel's name."""
@@ -59,7 +60,7 @@ def read_cube(path: str | os.PathLike[str]) -> Cube:
     `.exr`
         Channels named by their wavelength in nm; `mask` and others as they are.
     `.npz`
-        `wavelength` (W,) nm and `reflectance` (H, W', W); if need be `mask` (H, W').
+        `wavelength` (W,) nm and `reflectance` (H, W', W); if need be `mask` and others (H, W').
 
     Raises
     ------
@@ -114,8 +115,8 @@ def _read_npz(source: Path) -> Cube:
         for name in ("wavelength", "reflectance"):
             if name not in file:
                 raise InputError(f"{source}: no array {name!r}")
-        mask = file.get("mask")
-        return Cube(file["wavelength"], file["reflectance"], mask)
+        others = {name: file[name] for name in file if name not in ("wavelength", "reflectance")}
+        return Cube(file["wavelength"], file["reflectance"], others.get("mask"), others)
 
 
 def _read_exr(source: Path) -> Cube:
@@ -234,3 +235,30 @@ def _envi_fields(header: Path) -> dict[str, str]:
         if name not in fields:
             raise InputError(f"{header}: has no field {name!r}")
     return fields
+
+
+def to_grid(cube: Cube) -> np.ndarray:
+    """(H, W', 33): the bands on the grid of 400-720 nm, the outermost repeated beyond them."""
+    units = np.eye(len(cube.wavelength))
+    matrix = np.stack([np.interp(WAVELENGTHS, cube.wavelength, row) for row in units])
+    values: np.ndarray = cube.values @ matrix.astype(np.float32)
+    return values
+
+
+def resized(plane: np.ndarray, size: int) -> np.ndarray:
+    """The largest central square at `size` pixels a side; each pixel the mean of its area."""
+    height, width = plane.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = plane[top : top + side, left : left + side].astype(np.float32)
+    shares = _shares(side, size)
+    rows = np.tensordot(shares, square, (1, 0))
+    return np.moveaxis(np.tensordot(shares, rows, (1, 1)), 0, 1)
+
+
+def _shares(side: int, size: int) -> np.ndarray:
+    """(size, side) weights of linear interpolation, or of areas when shrinking; rows sum to 1."""
+    centre = (np.arange(size) + 0.5) * side / size - 0.5
+    reach = max(side / size, 1.0)
+    weights = np.maximum(1 - np.abs(np.arange(side) - centre[:, None]) / reach, 0)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)

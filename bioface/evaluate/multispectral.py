@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import Cube, read_cube
+from bioface.evaluate.cubes import Cube, read_cube, resized, to_grid
 from bioface.evaluate.dichromatic import fit_dichromatic
 from bioface.evaluate.explain import rendered
 from bioface.evaluate.measure import LEAST_PIXELS, SURE_SKIN, albedo_of
@@ -26,7 +26,6 @@ from bioface.photo.network import Network
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import srgb_encode
 from bioface.spectral.formation import Camera
-from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.illuminant import illuminant
 from bioface.spectral.skin import SkinModel
 
@@ -111,7 +110,7 @@ def prepare(cube: Cube, path: Path, size: int, skin: SkinModel) -> Scene:
     if mask is None:
         values, linear, mask = _crop_face(values, linear, path, size)
     else:
-        values, linear, mask = (_resized(plane, size) for plane in (values, linear, mask))
+        values, linear, mask = (resized(plane, size) for plane in (values, linear, mask))
     sure = mask > SURE_SKIN
     if sure.sum() <= LEAST_PIXELS:
         raise InputError(f"{path}: shows {int(sure.sum())} pixels of skin at size {size}")
@@ -165,14 +164,6 @@ def mean_camera_under_d65() -> np.ndarray:
     return projection
 
 
-def to_grid(cube: Cube) -> np.ndarray:
-    """(H, W', 33): the bands on the grid of 400-720 nm, the outermost repeated beyond them."""
-    units = np.eye(len(cube.wavelength))
-    matrix = np.stack([np.interp(WAVELENGTHS, cube.wavelength, row) for row in units])
-    values: np.ndarray = cube.values @ matrix.astype(np.float32)
-    return values
-
-
 def _crop_face(
     values: np.ndarray, linear: np.ndarray, path: Path, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,25 +177,6 @@ def _crop_face(
     planes = [crop.extract(np.ascontiguousarray(values[..., k])) for k in range(values.shape[2])]
     colours = crop.extract(linear.astype(np.float32))
     return np.stack(planes, -1), colours, crop.extract(faces[0].mask)
-
-
-def _resized(plane: np.ndarray, size: int) -> np.ndarray:
-    """The largest central square at `size` pixels a side; each pixel the mean of its area."""
-    height, width = plane.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = plane[top : top + side, left : left + side].astype(np.float32)
-    shares = _shares(side, size)
-    rows = np.tensordot(shares, square, (1, 0))
-    return np.moveaxis(np.tensordot(shares, rows, (1, 1)), 0, 1)
-
-
-def _shares(side: int, size: int) -> np.ndarray:
-    """(size, side) weights of linear interpolation, or of areas when shrinking; rows sum to 1."""
-    centre = (np.arange(size) + 0.5) * side / size - 0.5
-    reach = max(side / size, 1.0)
-    weights = np.maximum(1 - np.abs(np.arange(side) - centre[:, None]) / reach, 0)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
 def as_table(results: Mapping[str, Any]) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import (
     NETWORK,
+    SPECTRAL,
     floors,
     group_table,
     number,
+    ratio,
     table,
     tone_floor,
     value,
@@ -55,8 +57,8 @@ def as_text(results: Mapping[str, Any]) -> str:
     lines = []
     for entry in results["sets"]:
         lines.append(
-            f"{entry['name']}: {entry['identities']} people of {entry['samples']} samples, "
-            f"{entry['heads']} heads, cameras: {results['cameras']}"
+            f"{entry['name']} ({entry['heads']}): {entry['identities']} people of "
+            f"{entry['samples']} samples, cameras: {results['cameras']}"
         )
         for condition, methods in entry["conditions"].items():
             titles = "".join(f"{title:>12}" for title, *_ in _COLUMNS)
@@ -102,7 +104,7 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
         _detail(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
     ]
     parts += [_targets(main), _degradations(main), _groups(main, results, figures), _scene(main)]
-    parts += [_other(entry) for entry in results["sets"][1:]]
+    parts += [_other(entry, main) for entry in results["sets"][1:]]
     parts.append(_portraits(results.get("portraits")))
     parts.append(_multispectral(results.get("multispectral")))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -335,25 +337,29 @@ skin mask.
 {table(header, rows)}"""
 
 
-def _other(entry: Mapping[str, Any]) -> str:
+def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
+    """A further set, its errors beside the main set's as ratios."""
     rows = []
     for condition, methods in entry["conditions"].items():
         for method, figures in methods.items():
+            beside = main["conditions"].get(condition, {}).get(method)
+            cells = []
+            for quantity in ("melanin_u", "haemoglobin_u"):
+                for prefix in ("", "within_"):
+                    rmse = value(figures, quantity, f"{prefix}rmse")
+                    whole = beside and value(beside, quantity, f"{prefix}rmse")
+                    pair = _pair(figures, quantity, f"{prefix}rmse", f"{prefix}r2")
+                    cells.append(f"{pair} ({number(ratio(rmse, whole), 2)})")
             rows.append(
-                [
-                    f"{method}, {condition}",
-                    _pair(figures, "melanin_u", "rmse", "r2"),
-                    _pair(figures, "melanin_u", "within_rmse", "within_r2"),
-                    _pair(figures, "haemoglobin_u", "rmse", "r2"),
-                    _pair(figures, "haemoglobin_u", "within_rmse", "within_r2"),
-                    number(value(figures, "albedo", "rmse")),
-                ]
+                [f"{method}, {condition}", *cells, number(value(figures, "albedo", "rmse"))]
             )
     header = ("", "melanin", "within", "haemoglobin", "within", "albedo")
-    return (
-        f"## Another set: {entry['name']} ({entry['heads']} heads, {entry['identities']} people)"
-        f"\n\n{table(header, rows)}"
-    )
+    kind = entry["heads"] if entry["heads"] == SPECTRAL else f"{entry['heads']} heads"
+    return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
+
+RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set.
+
+{table(header, rows)}"""
 
 
 def _portraits(found: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 NETWORK = "network"
 """Name of the method under test."""
 
+SPECTRAL = "spectral truth"
+"""What stands for the kind of heads where a set is spectral truth."""
+
 
 def value(figures: Mapping[str, Any], quantity: str, score: str) -> float | None:
     """One score of one method's figures; None where it has none."""
@@ -67,11 +70,11 @@ def group_table(
             rmse = value(group, quantity, "rmse")
             cells += [
                 with_interval(group["quantities"][quantity]["rmse"]),
-                number(_ratio(rmse, whole[quantity]), 2),
+                number(ratio(rmse, whole[quantity]), 2),
                 number(value(group, quantity, "within_rmse")),
             ]
             if floor:
-                cells.append(number(_ratio(rmse, floor.get(name, {}).get(quantity)), 2))
+                cells.append(number(ratio(rmse, floor.get(name, {}).get(quantity)), 2))
         cells.append(number(value(group, "albedo", "rmse")))
         rows.append([name, str(group["photos"]), *cells])
     more = ("/ floor",) if floor else ()
@@ -82,5 +85,6 @@ def group_table(
     return table(header, rows)
 
 
-def _ratio(figure: float | None, whole: float | None) -> float | None:
+def ratio(figure: float | None, whole: float | None) -> float | None:
+    """One over the other; None where either is missing or the latter 0."""
     return figure / whole if figure is not None and whole else None

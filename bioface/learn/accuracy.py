@@ -147,7 +147,7 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
         cct_kelvin=array(illuminant.cct(targets.spd)),
         sensitivities=array(targets.sensitivities),
         light=[
-            _light_class(weights, exact > 0)
+            light_class(weights, exact > 0)
             for weights, exact in zip(
                 array(targets.illuminant_weights), array(targets.illuminant_exact), strict=True
             )
@@ -157,7 +157,7 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
     )
 
 
-def _light_class(weights: np.ndarray, exact: bool) -> str:
+def light_class(weights: np.ndarray, exact: bool) -> str:
     """What most of the light over skin comes from; LEDs are no part of the weights."""
     if not exact:
         return "LED"

@@ -1,0 +1,173 @@
+"""Photos of spectral truth: cubes that the renderer made band by band, free of our transport model.
+
+A cube holds, for every pixel, what comes back of spectrally flat light. A light and a camera are
+drawn as for the other tests; everything after the raw image is the same, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bioface.errors import InputError
+from bioface.evaluate.cubes import Cube, read_cube, resized, to_grid
+from bioface.evaluate.measure import SURE_SKIN, Photos, albedo_of
+from bioface.learn.accuracy import LIPS, light_class
+from bioface.learn.conditions import RelightConfig
+from bioface.learn.degrade import degrade
+from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.planes import LIPS_REGION
+from bioface.learn.splits import Splits
+from bioface.spectral.camera import CameraModel
+from bioface.spectral.formation import Camera
+from bioface.spectral.illuminant import cct, mix
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+
+SUFFIXES = (".exr", ".npz")
+
+
+def find_cubes(folder: Path) -> list[Path]:
+    """Cubes of a dataset (its `samples`) or a plain folder, in order; `InputError` for none."""
+    inside = folder / "samples" if (folder / "samples").is_dir() else folder
+    found = sorted(path for path in inside.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no cubes (.exr with bands, or .npz)")
+    return found
+
+
+def spectral_photos(
+    cubes: Sequence[Path],
+    size: int,
+    config: RelightConfig,
+    *,
+    measured: np.ndarray | None = None,
+    seed: int = 0,
+) -> Iterator[Photos]:
+    """One photo of each cube, in batches of one; photo k depends on (seed, k) alone.
+
+    Parameters
+    ----------
+    cubes
+        Files for `read_cube` that also hold `mask`, `melanin` and `haemoglobin` (volume fractions),
+        `diffuse_shading` and `specular_shading` (or one for each light group: `.key` ...), and, if
+        need be, `region` and `albedo.R`, `.G`, `.B`.
+    size
+        Side of the photos, pixels.
+    config
+        Light, white balance, exposure and degradations; geometry and pigments are the cube's own.
+    measured
+        (K, 33, 3) cameras; those of the training camera model when None.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read or lacks one of the maps.
+    """
+    lights = LightSampler(Splits.load().test_illuminants)
+    for k, path in enumerate(cubes):
+        rng = np.random.default_rng(np.random.SeedSequence([seed, k]))
+        cube = read_cube(path)
+        maps = _maps(path, cube, size)
+        yield _photo(path.stem, to_grid(cube), maps, size, config, lights, measured, rng)
+
+
+def _maps(path: Path, cube: Cube, size: int) -> dict[str, np.ndarray]:
+    """Maps (size, size, ...) that hold where `mask` is over 0, each a mean over skin."""
+    truth = cube.truth or {}
+    skin = cube.mask
+    if skin is None:
+        raise InputError(f"{path}: no channel mask; spectral truth has it")
+    mask = resized(skin, size)
+    out = {"mask": mask}
+
+    def add(name: str, plane: np.ndarray) -> None:
+        deep = (..., None) if plane.ndim == 3 else ...
+        out[name] = resized(plane * skin[deep], size) / np.maximum(mask[deep], 1e-3)
+
+    add("melanin_u", to_unit(_map(path, truth, "melanin"), MELANIN_RANGE))
+    add("haemoglobin_u", to_unit(_map(path, truth, "haemoglobin"), HAEMOGLOBIN_RANGE))
+    for name in ("diffuse_shading", "specular_shading"):
+        add(name, _map(path, truth, name))
+    if "albedo.R" in truth:
+        add("albedo", np.stack([truth[f"albedo.{c}"] for c in "RGB"], -1))
+    else:
+        out["albedo"] = albedo_of(SkinModel.load(), out["melanin_u"], out["haemoglobin_u"])
+    lips = truth["region"] == LIPS_REGION if "region" in truth else np.zeros(skin.shape)
+    add("lips", lips.astype(np.float32))
+    return out
+
+
+def _map(path: Path, truth: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A map, or the sum of its light groups; 0 at least."""
+    planes = [plane for key, plane in truth.items() if key == name or key.startswith(f"{name}.")]
+    if not planes:
+        raise InputError(f"{path}: no channel {name}; spectral truth has it")
+    total: np.ndarray = np.maximum(np.sum(planes, axis=0), 0)
+    return total
+
+
+def _photo(
+    name: str,
+    bands: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    size: int,
+    config: RelightConfig,
+    lights: LightSampler,
+    measured: np.ndarray | None,
+    rng: np.random.Generator,
+) -> Photos:
+    drawn = lights.draw(config, 1, rng)
+    weights = drawn.weights[:, 0]
+    spd = np.asarray(mix(weights, drawn.kelvin, validate=False))[0]
+    near, _, exact = nearest_weights(weights, drawn.kelvin)
+    if measured is None:
+        model = CameraModel.load(name="training")
+        deviations = rng.standard_normal(len(model.deviations)).clip(-3, 3)
+        sensitivities = np.asarray(model.sensitivities(deviations))
+    else:
+        sensitivities = measured[rng.integers(len(measured))]
+    gains = np.exp((config.gain_sd * rng.standard_normal(2)).clip(-0.25, 0.25))
+    projection = Camera(sensitivities, gains, "fitted").projection(spd)
+    linear = resized(bands @ projection.astype(np.float32), size)
+    scale = _exposure(linear, maps, config, rng)
+    linear = linear * scale
+    planes = torch.from_numpy(np.ascontiguousarray(linear.transpose(2, 0, 1), np.float32))[None]
+    photo, _ = degrade(planes, torch.ones(1, size, size), config.degrade, rng)
+    mask = maps["mask"]
+    return Photos(
+        srgb=photo.permute(0, 2, 3, 1).numpy(),
+        mask=mask[None],
+        counted=((mask > SURE_SKIN) & (maps["lips"] < LIPS))[None],
+        melanin_u=maps["melanin_u"][None],
+        haemoglobin_u=maps["haemoglobin_u"][None],
+        diffuse_shading=scale * maps["diffuse_shading"][None],
+        specular_shading=scale * maps["specular_shading"][None],
+        albedo=maps["albedo"][None],
+        linear=linear[None],
+        cct_kelvin=np.asarray(cct(spd)).reshape(1),
+        sensitivities=sensitivities[None],
+        light=[light_class(near[0], bool(exact[0]))],
+        identity=[name],
+    )
+
+
+def _exposure(
+    linear: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    config: RelightConfig,
+    rng: np.random.Generator,
+) -> float:
+    """Scale of the light, as `Relighter` draws it for a test."""
+    level, spread = config.log_exposure
+    drawn = float(np.exp(level + spread * rng.standard_normal()))
+    mask = maps["mask"]
+    area = max(float(mask.sum()), 1e-3)
+    luminance = float((linear[..., 1] * mask).sum()) / area
+    light = max(float((maps["diffuse_shading"] * mask).sum()) / area, 1e-4)
+    albedo = float(np.clip(luminance / light, 0.02, 1))
+    scale = drawn * (0.3 / albedo) ** rng.uniform(*config.compensation) / light
+    return float(min(scale, 0.75 / max(luminance, 1e-4)))

@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from bioface.errors import InputError
+from bioface.evaluate.accuracy import AccuracyOptions, accuracy
+from bioface.learn.conditions import RelightConfig
+from bioface.learn.decoder import Decoder
+from bioface.learn.encoder import Encoder, EncoderConfig
+from bioface.learn.spectral_photos import find_cubes, spectral_photos
+from bioface.learn.weights import save_weights
+from bioface.spectral.grid import WAVELENGTHS
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import MELANIN_RANGE, to_unit
+
+pytestmark = pytest.mark.torch
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three cubes: skin of one pigment each on the left, a grey card on the right."""
+    path = tmp_path_factory.mktemp("spectral")
+    (path / "samples").mkdir()
+    for k, melanin in enumerate((0.05, 0.15, 0.3)):
+        mask = np.zeros((SIDE, SIDE), np.float32)
+        mask[:, : SIDE // 2] = 1
+        shading = np.linspace(0.4, 1.0, SIDE)[:, None] * np.ones((SIDE, SIDE))
+        region = np.where(mask > 0, 1, 0)
+        region[:4] = 8
+        reflectance = np.where(
+            mask[..., None] > 0, SkinModel.load().reflectance(melanin, 0.02), 0.5
+        )
+        np.savez(
+            path / "samples" / f"{k:06d}.npz",
+            wavelength=WAVELENGTHS,
+            reflectance=(shading[..., None] * reflectance + 0.02).astype(np.float32),
+            mask=mask,
+            melanin=np.full_like(mask, melanin),
+            haemoglobin=np.full_like(mask, 0.02),
+            region=region,
+            **{"diffuse_shading.key": 0.6 * shading, "diffuse_shading.fill": 0.4 * shading},
+            **{"specular_shading.key": np.full_like(mask, 0.02)},
+        )
+    return path
+
+
+def test_photos_of_cubes_hold_their_truth_and_grey_stays_grey(folder):
+    config = dataclasses.replace(RelightConfig.clean(), gain_sd=0.0)
+    photos = list(spectral_photos(find_cubes(folder), SIDE // 2, config))
+    assert len(photos) == 3
+    for photo, melanin in zip(photos, (0.05, 0.15, 0.3), strict=True):
+        skin, card = np.s_[0, :, : SIDE // 4 - 1], np.s_[0, :, SIDE // 4 + 1 :]
+        np.testing.assert_allclose(
+            photo.melanin_u[skin], to_unit(melanin, MELANIN_RANGE), atol=1e-5
+        )
+        assert not photo.counted[0, :2].any()
+        assert photo.counted[0, 3:, : SIDE // 4 - 1].all()
+        linear = photo.linear[card]
+        np.testing.assert_allclose(linear, linear.mean(-1, keepdims=True).repeat(3, -1), rtol=2e-3)
+        explained = 0.5 * photo.diffuse_shading[0, :, :1] / photo.specular_shading[0, :, :1] + 1
+        scale = photo.specular_shading[skin].mean() / 0.02
+        np.testing.assert_allclose(
+            linear[:, :1, 1], 0.02 * scale * explained, rtol=0.02, err_msg="one scale for all"
+        )
+    again = next(spectral_photos(find_cubes(folder), SIDE // 2, config))
+    np.testing.assert_array_equal(again.srgb, photos[0].srgb)
+
+
+def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
+    from bioface.evaluate.report import as_page
+
+    weights = tmp_path / "w.safetensors"
+    save_weights(weights, Encoder(EncoderConfig(widths=(16, 16), size=32)), Decoder())
+    options = AccuracyOptions(
+        [pack_path], weights, spectral=[folder], identities=2, wanted=("clean",),
+        with_baselines=False,
+    )  # fmt: skip
+    results = accuracy(options)
+    entry = results["sets"][1]
+    assert entry["identities"] == 3
+    assert entry["conditions"]["clean"]["network"]["photos"] == 3
+    assert "spectral truth" in as_page(results, "command", {})
+
+
+def test_a_cube_without_its_maps_is_refused(tmp_path):
+    np.savez(
+        tmp_path / "a.npz",
+        wavelength=WAVELENGTHS,
+        reflectance=np.ones((8, 8, 33)),
+        mask=np.ones((8, 8)),
+    )
+    with pytest.raises(InputError, match="no channel melanin"):
+        list(spectral_photos(find_cubes(tmp_path), 8, RelightConfig.clean()))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no cubes"):
+        find_cubes(tmp_path / "empty")
