@@ -90,6 +90,7 @@ class TaskOperator(BaseOperator):
         except Exception as error:
             self._end(context)
             return self.failed(error)
+        _redraw(context)
         self.report({"INFO"}, message)
         return {"FINISHED"}
 

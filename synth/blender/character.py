@@ -253,7 +253,7 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
         marks = []
     last = max(len(mesh_object.material_slots) - 1, 0)
     skin = np.isin(np.minimum(slot, last), sorted(skin_slots))
-    vertices *= _centimetres(bpy)
+    vertices *= _centimetres(bpy, mesh_object)
     return HeadMesh(
         vertices=vertices,
         canonical=vertices,
@@ -291,8 +291,8 @@ def fit_from_camera(
     height, width = shape
     lens = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
     to_camera = np.array(camera.matrix_world.normalized().inverted() @ mesh_object.matrix_world)
-    scale = _centimetres(bpy)
-    points = np.concatenate([head.vertices / scale, np.ones((len(head.vertices), 1))], 1)
+    scale, own_scale = _centimetres(bpy), _centimetres(bpy, mesh_object)
+    points = np.concatenate([head.vertices / own_scale, np.ones((len(head.vertices), 1))], 1)
     seen = points @ to_camera.T
     clip = seen @ lens.T
     if (clip[:, 3] <= 0).any():
@@ -300,8 +300,8 @@ def fit_from_camera(
     screen = clip[:, :2] / clip[:, 3:]
     linear = to_camera[:3, :3]
     return Fit(
-        rotation=linear,
-        position=-scale * np.linalg.solve(linear, to_camera[:3, 3]),
+        rotation=linear * scale / own_scale,
+        position=-own_scale * np.linalg.solve(linear, to_camera[:3, 3]),
         focal=float(lens[0, 0] * width / 2),
         points=(screen * [1, -1] + 1) / 2 * [width, height],
         depth=-seen[:, 2] * scale,
@@ -309,9 +309,10 @@ def fit_from_camera(
     )
 
 
-def _centimetres(bpy: Any) -> float:
-    """Centimetres in one Blender unit of the scene."""
-    return 100.0 * float(bpy.context.scene.unit_settings.scale_length)
+def _centimetres(bpy: Any, mesh_object: Any = None) -> float:
+    """Centimetres in one unit of the scene, or in one of an object's own units, scale included."""
+    size = 1.0 if mesh_object is None else abs(mesh_object.matrix_world.determinant()) ** (1 / 3)
+    return 100.0 * size * float(bpy.context.scene.unit_settings.scale_length)
 
 
 def _read(items: Any, name: str, kind: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,11 +18,11 @@ SEBUM_IOR = 1.47
 _SEBUM_ROUGHNESS = 0.25
 _SMOOTHING = 0.35
 """Share of the skin's own roughness that a full film of sebum fills."""
-_FRECKLE_GAIN = 2.5
+_FRECKLE_GAIN = 1.5
 """Melanin in the middle of a freckle at full strength: this much is added, relative to around."""
 _FLUSH_GAIN = 2.0
 """Blood at full flush: this much is added, relative to unflushed skin."""
-_FRECKLE_SPACING = 2.4
+_FRECKLE_SPACING = 1.6
 """Mean distance between freckles in units of their size."""
 _FRECKLE_CLUSTER, _FLUSH_PATCH = 18.0, 30.0
 """Sizes of groups of freckles and of patches of flush, in millimetres."""
@@ -188,11 +188,11 @@ def _freckles(tree: Any, inputs: Any, place: Any) -> Any:
     tree.links.new(_math(tree, "DIVIDE", (-2000, 560), 1.0, spread), cells.inputs["Scale"])
     chance = _node(tree, "ShaderNodeSeparateColor", (-1600, 780))
     tree.links.new(cells.outputs["Color"], chance.inputs[0])
-    radius = _math(tree, "MULTIPLY_ADD", (-1440, 780), chance.outputs[0], 0.28, 0.04)
-    inner = _math(tree, "MULTIPLY", (-1280, 780), radius, 0.45)
+    radius = _math(tree, "MULTIPLY_ADD", (-1440, 780), chance.outputs[0], 0.36, 0.06)
+    inner = _math(tree, "MULTIPLY", (-1280, 780), radius, 0.2)
     spot = _smooth_step(tree, cells.outputs["Distance"], radius, inner, (-1120, 900))
     group = _noise(tree, place, 1 / _FRECKLE_CLUSTER, (-1600, 560))
-    dense = _smooth_step(tree, group, 0.42, 0.62, (-1280, 560))
+    dense = _smooth_step(tree, group, 0.38, 0.66, (-1280, 560))
     amount = _math(tree, "MULTIPLY", (-960, 820), spot, dense)
     strength = _math(tree, "MULTIPLY", (-1120, 640), inputs.outputs["Freckles"], _FRECKLE_GAIN)
     return _math(tree, "MULTIPLY_ADD", (-900, 560), amount, strength, 1.0)

@@ -439,6 +439,14 @@ assert len(head.data["bioface_landmarks"]) == 68
 assert object_skin_node(head) is not None
 bpy.context.scene.bioface.texture_size = 64
 assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}
+record = Path(ESTIMATE).with_suffix(".json")
+import json
+content = json.loads(record.read_text())
+content["faces"][0] = {"landmarks": None, "face_box": [14, 14, 50, 50]}
+record.write_text(json.dumps(content))
+from synth.blender.character import PhotoOfCharacter, project_estimates
+seen = project_estimates(bpy, head, [PhotoOfCharacter(ESTIMATE)], 64)
+assert 0.1 < seen < 0.7, seen
 assert bpy.ops.bioface.asset_library_add() == {"FINISHED"}
 assert "BioFace" in bpy.context.preferences.filepaths.asset_libraries
 assert list(Path("user").rglob("bioface_skin.blend"))
