@@ -2,9 +2,10 @@
 
     install_weights.py OUT TARGET
 
-OUT holds `pretrain` and `finetune` of scripts/train_first_light; TARGET gets
-`first_light.safetensors` and `first_light.json`. Neither may tell a path or the name of a photo:
-the photos show other people's faces, so the report says how many there were.
+OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release; TARGET gets
+`release.safetensors`, `release.onnx`, `release.json` (settings and reports) and the logs of both
+stages, and loses other weights. None may tell a path or the name of a photo: the photos show other
+people's faces, so the report says how many there were.
 """
 
 import json
@@ -15,16 +16,15 @@ from typing import Any
 from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
-NAME = "first_light"
+NAME = "release"
+STAGES = ("pretrain", "finetune")
 
 
 def main() -> None:
     out, target = map(Path, sys.argv[1:3])
     weights = out / "finetune" / "weights.safetensors"
     model = load_weights(weights)
-    pretrain, finetune = (
-        json.loads((out / stage / "report.json").read_text()) for stage in ("pretrain", "finetune")
-    )
+    pretrain, finetune = (json.loads((out / stage / "report.json").read_text()) for stage in STAGES)
     if model.sha256 != finetune["weights_sha256"]:
         raise SystemExit(f"{weights}: not the weights that its report.json describes")
     photos = {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
@@ -37,8 +37,15 @@ def main() -> None:
         if "/" in text or "\\" in text or text in photos:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
-    with replacing(target / f"{NAME}.safetensors") as temporary:
-        temporary.write_bytes(weights.read_bytes())
+    sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
+    sources |= {f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in STAGES}
+    content = {name: source.read_bytes() for name, source in sources.items()}
+    for old in target.glob("*.safetensors"):
+        for file in target.glob(f"{old.stem}.*"):
+            file.unlink()
+    for name, data in content.items():
+        with replacing(target / name) as temporary:
+            temporary.write_bytes(data)
     write_text(target / f"{NAME}.json", json.dumps(report, indent=1) + "\n")
 
 

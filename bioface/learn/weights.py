@@ -23,7 +23,6 @@ from bioface.learn.paper_network import PaperConfig, PaperEncoder
 
 FORMAT = "bioface-weights"
 VERSION = "1"
-DEFAULT = "first_light.safetensors"
 _ADVICE = "train new weights with bioface train, or use the ones that ship with this version"
 
 
@@ -92,8 +91,9 @@ def _sorted(content: bytes) -> bytes:
 
 
 def default_path() -> Path:
-    """Where the weights that ship with the package are."""
-    return Path(str(resources.files("bioface") / "data" / "weights" / DEFAULT))
+    """Where the weights that ship with the package are: the one such file in its folder."""
+    folder = Path(str(resources.files("bioface") / "data" / "weights"))
+    return next(iter(sorted(folder.glob("*.safetensors"))), folder / "release.safetensors")
 
 
 def load_weights(path: str | os.PathLike[str] | None = None) -> TrainedModel:

@@ -1,4 +1,4 @@
-"""What scripts/train_first_light --install commits tells no path and no photo."""
+"""What scripts/train_release --install commits tells no path and no photo."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "install_weights.py"
 
 
 def trained(out, **metadata):
-    """A folder as scripts/train_first_light leaves it."""
+    """A folder as scripts/train_release leaves it."""
     (out / "pretrain").mkdir(parents=True)
     (out / "finetune").mkdir()
     encoder = Encoder(
@@ -27,6 +27,9 @@ def trained(out, **metadata):
     )
     digest = save_weights(out / "finetune" / "weights.safetensors", encoder, Decoder(), **metadata)
     (out / "pretrain" / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
+    for stage in ("pretrain", "finetune"):
+        (out / stage / "log.csv").write_text(f"step,loss\n1,{len(stage)}\n")
+    (out / "release.onnx").write_bytes(b"onnx")
     names = [str(out / "photos" / name) for name in ("ann.jpg", "bob.jpg")]
     report = {
         "settings": {"steps": 5, "photos": [str(out / "photos")], "data": str(out / "faces.pack")},
@@ -47,15 +50,22 @@ def install(out, target):
 def test_installed_files_tell_no_path_and_no_photo(tmp_path):
     out, target = tmp_path / "out", tmp_path / "weights"
     digest = trained(out, stage="finetune")
+    target.mkdir()
+    (target / "older.safetensors").write_bytes(b"of an earlier release")
     finished = install(out, target)
     assert finished.returncode == 0, finished.stderr
-    text = (target / "first_light.json").read_text()
+    text = (target / "release.json").read_text()
     for secret in (str(tmp_path), "/", "ann", "bob"):
         assert secret not in text
     finetune = json.loads(text)["finetune"]
     assert (finetune["photos"], finetune["held_out"]) == (2, 1)
     assert finetune["settings"] == {"steps": 5}
-    assert load_weights(target / "first_light.safetensors").sha256 == digest
+    assert load_weights(target / "release.safetensors").sha256 == digest
+    assert {path.name for path in target.iterdir()} == {
+        "release.safetensors", "release.onnx", "release.json", "release.pretrain.csv",
+        "release.finetune.csv",
+    }  # fmt: skip
+    assert (target / "release.pretrain.csv").read_text().startswith("step,loss")
 
 
 @pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
