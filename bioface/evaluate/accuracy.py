@@ -15,7 +15,7 @@ from bioface.evaluate.conditions import conditions
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
-from bioface.evaluate.tables import NETWORK, SPECTRAL
+from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.relight import Relighter
 from bioface.learn.spectral_photos import find_cubes, spectral_photos
@@ -93,6 +93,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     model = load_weights(options.weights)
     size = options.size or model.encoder.config.size
     networks = [NetworkReader.of(NETWORK, model)]
+    if model.config.get("kind") != "paper":
+        networks.append(NetworkReader.of(TOLD, model, told=True))
     for name, path in options.compare.items():
         networks.append(NetworkReader.of(name, load_weights(path)))
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
@@ -138,13 +140,14 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
 def _spectral(
     folder: Path,
     settings: dict[str, Any],
-    networks: Sequence[Reader],
+    networks: Sequence[NetworkReader],
     size: int,
     measured: np.ndarray | None,
     seed: int,
 ) -> dict[str, Any]:
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
+    networks = [network for network in networks if not network.told]
     figures = {}
     for name, config in settings.items():
         rows: dict[str, list[FaceRow]] = {reader.name: [] for reader in networks}

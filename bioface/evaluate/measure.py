@@ -36,9 +36,13 @@ QUANTITIES = (
 )
 """What `FaceRow.sums` compares; shadings and reconstruction on unclipped pixels."""
 
-SCALARS = ("cct_error_mired", "cct_error_kelvin", "camera_error", "mask_error")
+SCALARS = (
+    *("cct_error_mired", "cct_error_kelvin", "camera_error", "mask_error"),
+    *("melanin_covered", "haemoglobin_covered"),
+)
 """Errors that a face has one of, absolute; `camera_error` is the root mean square difference of
-sensitivities over `camera_spread`, so that the mean camera scores about 1."""
+sensitivities over `camera_spread`, so that the mean camera scores about 1; `..._covered` are the
+shares of counted pixels whose error is at most the standard deviation that the method gives."""
 
 MAIN_CONDITIONS = ("clean", "full")
 """The conditions that everything is measured under; see `bioface.evaluate.conditions`."""
@@ -108,6 +112,8 @@ class Readings:
     mask: np.ndarray | None = None
     cct_kelvin: np.ndarray | None = None
     sensitivities: np.ndarray | None = None
+    melanin_u_std: np.ndarray | None = None
+    haemoglobin_u_std: np.ndarray | None = None
 
 
 class Reader(Protocol):
@@ -219,6 +225,12 @@ def _scalars(photos: Photos, readings: Readings, i: int) -> np.ndarray:
         out["camera_error"] = float(np.sqrt((error**2).sum()) / camera_spread())
     if readings.mask is not None:
         out["mask_error"] = float(np.abs(readings.mask[i] - photos.mask[i]).mean())
+    for name in ("melanin", "haemoglobin"):
+        deviation = getattr(readings, f"{name}_u_std")
+        if deviation is not None:
+            error = getattr(readings, f"{name}_u")[i] - getattr(photos, f"{name}_u")[i]
+            covered = np.abs(error) <= deviation[i]
+            out[f"{name}_covered"] = float(covered[photos.counted[i]].mean())
     return np.array([out[name] for name in SCALARS])
 
 

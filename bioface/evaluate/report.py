@@ -9,6 +9,7 @@ from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import (
     NETWORK,
     SPECTRAL,
+    TOLD,
     floors,
     group_table,
     number,
@@ -140,7 +141,8 @@ on photos. Written by
   which is what always predicting the mean would score.
 - *Clean*: one light, white balance to 2 %, 0.5 % noise, 8 bits. *Full*: tone curves, saturation,
   a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
-- Nothing is told about light, camera or shading.{_caution(network)}"""
+- Nothing is told about light, camera or shading, but to *{TOLD}*: illuminant, white balance and the
+  nearest camera of the camera model.{_caution(network)}"""
 
 
 def _caution(network: Mapping[str, Any]) -> str:
@@ -312,6 +314,7 @@ a pixel does.
 
 def _scene(entry: Mapping[str, Any]) -> str:
     rows = []
+    means = (("mask_error", 3), ("melanin_covered", 2), ("haemoglobin_covered", 2))
     for condition in MAIN_CONDITIONS:
         for method, figures in entry["conditions"].get(condition, {}).items():
             scalars = figures["scalars"]
@@ -322,17 +325,18 @@ def _scene(entry: Mapping[str, Any]) -> str:
                         f"{scalars['cct_error_mired']['median']:.0f}",
                         f"{scalars['cct_error_kelvin']['median']:.0f}",
                         number(scalars.get("camera_error", {}).get("median"), 2),
-                        number(scalars.get("mask_error", {}).get("mean")),
+                        *(number(scalars.get(n, {}).get("mean"), d) for n, d in means),
                     ]
                 )
     if not rows:
         return ""
-    header = ("method", "CCT, mired", "CCT, K", "camera", "mask")
-    return f"""## Light, camera and mask
+    header = ("method", "CCT, mired", "CCT, K", "camera", "mask", "melanin +-", "haemoglobin +-")
+    return f"""## Light, camera, mask and uncertainty
 
 Median absolute error of the correlated colour temperature; median error of the sensitivities over
 the spread of cameras (always saying the mean camera scores about 1); mean absolute error of the
-skin mask.
+skin mask; share of pixels whose error is at most the standard deviation that the network gives
+(0.68 of a normal error).
 
 {table(header, rows)}"""
 

@@ -8,6 +8,9 @@ from typing import Any
 NETWORK = "network"
 """Name of the method under test."""
 
+TOLD = "network, told light and camera"
+"""The same network where it knows what a photographer may know."""
+
 SPECTRAL = "spectral truth"
 """What stands for the kind of heads where a set is spectral truth."""
 

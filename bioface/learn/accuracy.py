@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from bioface.evaluate.measure import (
 )
 from bioface.evaluate.summary import summarise
 from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder
+from bioface.learn.encoder import Encoder, Known
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.weights import TrainedModel
 from bioface.spectral import illuminant
@@ -166,6 +166,11 @@ def light_class(weights: np.ndarray, exact: bool) -> str:
     return name if shares[name] > 0.75 else "mixed"
 
 
+def _everything(targets: Targets) -> Known:
+    given = torch.ones(len(targets.b), 3, device=targets.b.device)
+    return Known(targets.b, targets.spd, targets.gains, given)
+
+
 def test_device() -> str:
     """Where photos are drawn and networks run: a GPU, if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -175,19 +180,20 @@ def test_device() -> str:
 class NetworkReader:
     """An encoder as a method under test; with its decoder it also tells albedo and light.
 
-    `tell` makes of the truth what the encoder is told as `known`, where it can be told something.
+    When `told`, the encoder knows light, camera and white balance of photos that have `targets`;
+    a camera only as the nearest one of the camera model.
     """
 
     name: str
     encoder: Encoder
     decoder: Decoder | None = None
-    tell: Callable[[Targets], Any] | None = None
+    told: bool = False
 
     @classmethod
-    def of(cls, name: str, model: TrainedModel) -> NetworkReader:
+    def of(cls, name: str, model: TrainedModel, *, told: bool = False) -> NetworkReader:
         """A trained model on the GPU, if there is one."""
         device = test_device()
-        return cls(name, model.encoder.to(device), model.decoder.to(device))
+        return cls(name, model.encoder.to(device), model.decoder.to(device), told)
 
     @torch.no_grad()
     def read(self, photos: Photos) -> Readings:
@@ -195,12 +201,15 @@ class NetworkReader:
         self.encoder.eval()
         device = next(self.encoder.parameters()).device
         image = torch.from_numpy(photos.srgb).permute(0, 3, 1, 2).to(device)
-        told = {"known": self.tell(photos.targets)} if self.tell else {}
-        prediction = self.encoder(image.contiguous(memory_format=torch.channels_last), **told)
+        known = _everything(photos.targets) if self.told else None
+        prediction = self.encoder(image.contiguous(memory_format=torch.channels_last), known=known)
         on_host = prediction.map(lambda tensor: tensor.float().cpu())
         readings = {
             name: getattr(on_host, name).numpy()
-            for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading")
+            for name in (
+                *("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading"),
+                *("melanin_u_std", "haemoglobin_u_std"),
+            )
         }
         spd = illuminant.mix(on_host.illuminant_weights, on_host.daylight_kelvin, validate=False)
         more: dict[str, np.ndarray] = {}
