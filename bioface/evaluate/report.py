@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from bioface.evaluate.aims import aims
 from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import (
     NETWORK,
@@ -21,21 +22,6 @@ from bioface.evaluate.tables import (
 )
 
 GROUP_TITLES = {"tone": "skin tone (ITA class)", "third": "third of melanin", "light": "light"}
-
-TARGETS: Sequence[tuple[str, str, str, str, float, bool]] = (
-    ("melanin, u", "clean", "melanin_u", "rmse", 0.080, True),
-    ("melanin within the face, u", "clean", "melanin_u", "within_rmse", 0.040, True),
-    ("haemoglobin, u", "clean", "haemoglobin_u", "rmse", 0.175, True),
-    ("haemoglobin within the face, u", "clean", "haemoglobin_u", "within_rmse", 0.058, True),
-    ("melanin, u", "full", "melanin_u", "rmse", 0.095, True),
-    ("melanin within the face, u", "full", "melanin_u", "within_rmse", 0.046, True),
-    ("haemoglobin, u", "full", "haemoglobin_u", "rmse", 0.205, True),
-    ("haemoglobin within the face, u", "full", "haemoglobin_u", "within_rmse", 0.068, True),
-    ("albedo, linear sRGB", "clean", "albedo", "rmse", 0.035, True),
-    ("log diffuse shading, scale-free", "clean", "log_diffuse", "within_rmse", 0.13, True),
-    ("specular shading, R2", "clean", "specular", "r2", 0.82, False),
-)
-"""What was aimed at: title, condition, quantity, score, bound, and whether less is better."""
 
 _COLUMNS = (
     ("melanin", "melanin_u", "rmse"),
@@ -104,7 +90,7 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
     parts += [
         _detail(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
     ]
-    parts += [_targets(main), _degradations(main), _groups(main, results, figures), _scene(main)]
+    parts += [aims(results), _degradations(main), _groups(main, results, figures), _scene(main)]
     parts += [_other(entry, main) for entry in results["sets"][1:]]
     parts.append(_portraits(results.get("portraits")))
     parts.append(_multispectral(results.get("multispectral")))
@@ -247,20 +233,6 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         f" JPEG; with the factor on each photo that suits it best its RMSE is {scale_free:.3f}."
     )
     return f"## The network in detail, {condition}\n\n{table(header, rows)}{note}"
-
-
-def _targets(entry: Mapping[str, Any]) -> str:
-    rows = []
-    for title, condition, quantity, score, bound, less in TARGETS:
-        figures = entry["conditions"].get(condition, {}).get(NETWORK)
-        reached = figures and value(figures, quantity, score)
-        if reached is not None:
-            met = reached <= bound if less else reached >= bound
-            limit = f"{'at most' if less else 'at least'} {bound:.3f}"
-            rows.append([title, condition, limit, number(reached), "met" if met else "**missed**"])
-    if not rows:
-        return ""
-    return "## Aimed at\n\n" + table(("what", "condition", "aim", "reached", ""), rows)
 
 
 def _degradations(entry: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from bioface.evaluate.aims import aims
 from bioface.evaluate.measure import Photos, Readings, Rows, measure
 from bioface.evaluate.summary import summarise
 
@@ -95,3 +96,33 @@ def test_what_a_method_does_not_say_is_left_out(photos):
 def test_photos_with_hardly_any_skin_do_not_count(photos):
     photos.counted[0] = False
     assert len(measure(photos, said(photos))) == COUNT - 1
+
+
+def test_aims_say_what_was_met_and_what_was_missed(photos):
+    good, bad = figures(photos, said(photos)), figures(photos, said(photos, melanin_u=photos.mask))
+    methods = {"network": good, "prior mean": bad}
+    entry = {"heads": "procedural", "conditions": {"clean": methods, "JPEG 70": {"network": bad}}}
+    shift = {"mirrored": {"melanin": 0.1, "haemoglobin": 0.5}}
+    results = {
+        "sets": [entry],
+        "portraits": {
+            "reconstruction": {"rmse": 0.02, "percent": 9.0},
+            "between_sd": {"melanin": 0.1, "haemoglobin": 0.05},
+            "shift": shift,
+        },
+    }
+    lines = aims(results).splitlines()
+
+    def verdict(start):
+        (line,) = [line for line in lines if line.startswith(f"| {start}")]
+        return "met" if "| met |" in line else "missed"
+
+    assert verdict("melanin, u; clean") == "met"
+    assert verdict("melanin / best method of single pixels; clean") == "met"
+    assert verdict("melanin, R2 lost") == "missed"
+    assert verdict("haemoglobin, R2 lost") == "met"
+    assert verdict("photos, reconstruction RMSE") == "met"
+    assert verdict("photos, reconstruction /") == "missed"
+    assert verdict("photos, haemoglobin, sd") == "missed"
+    assert verdict("photos, haemoglobin, largest") == "missed"
+    assert verdict("photos, melanin, largest") == "met"

@@ -1,0 +1,155 @@
+"""What was aimed at, beside what was reached: the last word of the accuracy page on itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bioface.evaluate.measure import MAIN_CONDITIONS
+from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, number, ratio, table, value
+
+SCORES: Sequence[tuple[str, str, str, str, float, bool]] = (
+    ("melanin, u", "clean", "melanin_u", "rmse", 0.080, True),
+    ("melanin within the face, u", "clean", "melanin_u", "within_rmse", 0.040, True),
+    ("haemoglobin, u", "clean", "haemoglobin_u", "rmse", 0.175, True),
+    ("haemoglobin within the face, u", "clean", "haemoglobin_u", "within_rmse", 0.058, True),
+    ("melanin, u", "full", "melanin_u", "rmse", 0.095, True),
+    ("melanin within the face, u", "full", "melanin_u", "within_rmse", 0.046, True),
+    ("haemoglobin, u", "full", "haemoglobin_u", "rmse", 0.205, True),
+    ("haemoglobin within the face, u", "full", "haemoglobin_u", "within_rmse", 0.068, True),
+    ("albedo, linear sRGB", "clean", "albedo", "rmse", 0.035, True),
+    ("log diffuse shading, scale-free", "clean", "log_diffuse", "within_rmse", 0.13, True),
+    ("specular shading, R2", "clean", "specular", "r2", 0.82, False),
+)
+"""What was aimed at: title, condition, quantity, score, bound, and whether less is better."""
+
+HALF_OF_BASELINES = 0.5
+"""Melanin and albedo: largest ratio to the best method that looks at single pixels."""
+
+HAEMOGLOBIN_OF_BASELINES = 0.85
+LARGEST_DROP = 0.06
+LARGEST_GROUP = 1.5
+SPECTRAL_RATIO = 1.25
+CONTEXT_FREE = ("prior mean", "table inversion, D65 and mean camera", "per-pixel network")
+PORTRAITS = {"melanin": 0.15, "haemoglobin": 0.3}
+LEAST_SPREAD = 0.08
+
+
+class Aim(NamedTuple):
+    """One aim: `reached` at most `bound`, or at least where `less` is false."""
+
+    title: str
+    bound: float
+    reached: float
+    less: bool = True
+
+    @property
+    def met(self) -> bool:
+        """Whether it was reached."""
+        return self.reached <= self.bound if self.less else self.reached >= self.bound
+
+
+def aims(results: Mapping[str, Any]) -> str:
+    """The section of the page; empty where nothing was measured that was aimed at."""
+    found = [*_scores(results), *_baselines(results), *_spreads(results), *_portraits(results)]
+    rows = [
+        [
+            aim.title,
+            f"at {'most' if aim.less else 'least'} {number(aim.bound)}",
+            number(aim.reached),
+            "met" if aim.met else "**missed**",
+        ]
+        for aim in found
+    ]
+    return "## Aimed at\n\n" + table(("what", "aim", "reached", ""), rows) if rows else ""
+
+
+def _network(results: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
+    figures: Mapping[str, Any] | None = (
+        results["sets"][0]["conditions"].get(condition, {}).get(NETWORK)
+    )
+    return figures
+
+
+def _scores(results: Mapping[str, Any]) -> Iterator[Aim]:
+    for title, condition, quantity, score, bound, less in SCORES:
+        figures = _network(results, condition)
+        reached = None if figures is None else value(figures, quantity, score)
+        if reached is not None:
+            yield Aim(f"{title}; {condition}", bound, reached, less)
+
+
+def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
+    """Against the best of what reads single pixels, and for blood of everything untold."""
+    for condition in MAIN_CONDITIONS:
+        methods = results["sets"][0]["conditions"].get(condition, {})
+        if NETWORK not in methods:
+            continue
+        others = [name for name in methods if name not in (NETWORK, TOLD)]
+        free = [name for name in others if name in CONTEXT_FREE]
+        for title, quantity, names, bound in (
+            ("melanin / best method of single pixels", "melanin_u", free, HALF_OF_BASELINES),
+            ("albedo / best method of single pixels", "albedo", free, HALF_OF_BASELINES),
+            ("haemoglobin / best method", "haemoglobin_u", others, HAEMOGLOBIN_OF_BASELINES),
+        ):
+            rivals = [value(methods[name], quantity, "rmse") for name in names]
+            best = min((rmse for rmse in rivals if rmse is not None), default=None)
+            reached = ratio(value(methods[NETWORK], quantity, "rmse"), best)
+            if reached is not None:
+                yield Aim(f"{title}; {condition}", bound, reached)
+
+
+def _spreads(results: Mapping[str, Any]) -> Iterator[Aim]:
+    """Over degradations, groups of skin tone and kinds of truth."""
+    main = results["sets"][0]["conditions"]
+    clean = _network(results, "clean")
+    for pigment in ("melanin", "haemoglobin"):
+        quantity = f"{pigment}_u"
+        whole = None if clean is None else value(clean, quantity, "r2")
+        drops = [
+            whole - after
+            for name, methods in main.items()
+            if name not in MAIN_CONDITIONS
+            and whole is not None
+            and (after := value(methods[NETWORK], quantity, "r2")) is not None
+        ]
+        if drops:
+            yield Aim(f"{pigment}, R2 lost to one degradation", LARGEST_DROP, max(drops))
+    for condition in MAIN_CONDITIONS:
+        figures = _network(results, condition)
+        if figures is None:
+            continue
+        for pigment in ("melanin", "haemoglobin"):
+            quantity = f"{pigment}_u"
+            groups = [
+                value(group, quantity, "rmse") for group in figures["groups"]["tone"].values()
+            ]
+            worst = max((rmse for rmse in groups if rmse is not None), default=None)
+            reached = ratio(worst, value(figures, quantity, "rmse"))
+            if reached is not None:
+                title = f"{pigment}, worst skin tone / all; {condition}"
+                yield Aim(title, LARGEST_GROUP, reached)
+    for entry in results["sets"][1:]:
+        beside = entry["conditions"].get("clean", {}).get(NETWORK)
+        if entry["heads"] != SPECTRAL or clean is None or beside is None:
+            continue
+        for pigment in ("melanin", "haemoglobin"):
+            pair = [value(figures, f"{pigment}_u", "rmse") for figures in (beside, clean)]
+            reached = ratio(*pair)
+            if reached is not None:
+                yield Aim(f"{pigment}, {entry['name']} / clean", SPECTRAL_RATIO, reached)
+
+
+def _portraits(results: Mapping[str, Any]) -> Iterator[Aim]:
+    found = results.get("portraits")
+    if not found:
+        return
+    yield Aim("photos, reconstruction RMSE", 0.025, found["reconstruction"]["rmse"])
+    yield Aim(
+        "photos, reconstruction / skin intensity", 0.08, found["reconstruction"]["percent"] / 100
+    )
+    for pigment, bound in PORTRAITS.items():
+        worst = max(shift[pigment] for shift in found["shift"].values())
+        yield Aim(f"photos, {pigment}, largest shift / sd between people", bound, worst)
+        spread = found["between_sd"][pigment]
+        yield Aim(f"photos, {pigment}, sd between people, u", LEAST_SPREAD, spread, less=False)
