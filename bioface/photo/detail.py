@@ -14,10 +14,12 @@ residual.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from bioface.cores import in_threads
 from bioface.spectral.colour import XYZ_TO_SRGB, reflectance_weights
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
@@ -115,12 +117,32 @@ class SkinColours:
 
     def albedo(self, pixels: Pixels) -> np.ndarray:
         """Albedo (N, 3): linear sRGB under D65, unclipped."""
-        return self.look_up(pixels.melanin_u, pixels.haemoglobin_u, slice(3, 6))[0].T
+
+        def work(part: slice) -> np.ndarray:
+            some = pixels[part]
+            return self.look_up(some.melanin_u, some.haemoglobin_u, slice(3, 6))[0].T
+
+        return _by_parts(work, len(pixels.melanin_u))
 
     def render(self, pixels: Pixels) -> np.ndarray:
         """The decoder's linear sRGB (N, 3)."""
-        skin = self.look_up(pixels.melanin_u, pixels.haemoglobin_u, slice(0, 3))[0]
-        return (pixels.diffuse_shading * skin + pixels.specular_shading * self.white[:, None]).T
+
+        def work(part: slice) -> np.ndarray:
+            some = pixels[part]
+            skin = self.look_up(some.melanin_u, some.haemoglobin_u, slice(0, 3))[0]
+            return (some.diffuse_shading * skin + some.specular_shading * self.white[:, None]).T
+
+        return _by_parts(work, len(pixels.melanin_u))
+
+
+def _by_parts(work: Callable[[slice], np.ndarray], count: int) -> np.ndarray:
+    """`work` of every chunk of `count` pixels, one after the other: (N, 3)."""
+    parts = in_threads(work, _parts(count))
+    return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + _CHUNK) for start in range(0, count, _CHUNK)]
 
 
 def refine(
@@ -146,10 +168,11 @@ def refine(
     colours
         Tabulated skin colours under the photo's light and camera.
     """
-    parts = [
-        _refine(linear[part], encoded[part], prior[part], trust[part], colours)
-        for part in (slice(i, i + _CHUNK) for i in range(0, len(linear), _CHUNK))
-    ]
+
+    def work(part: slice) -> Pixels:
+        return _refine(linear[part], encoded[part], prior[part], trust[part], colours)
+
+    parts = in_threads(work, _parts(len(linear)))
     if not parts:
         return prior
     return Pixels(*(np.concatenate(planes) for planes in zip(*map(_planes, parts), strict=True)))

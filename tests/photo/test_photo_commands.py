@@ -72,10 +72,8 @@ def test_a_face_box_needs_no_landmarks(tmp_path, photo, weights, capsys):
     assert json.loads((out / "person.json").read_text())["landmarks"] is None
     assert run("edit", out / "person", "--melanin", 2, "--out", tmp_path / "edited.png") == 0
     capsys.readouterr()
-    assert (
-        run("estimate", photo, "--out", tmp_path, "--weights", weights, *box, *box[:1], 900, 0, 90)
-        == 1
-    )
+    outside = (*box, "--face-box", 900, 0, 90, "--out", tmp_path / "other")
+    assert run("estimate", photo, "--weights", weights, *outside) == 1
     assert "its centre lies outside the photo of 200x200" in capsys.readouterr().err
     (tmp_path / "b.png").write_bytes(photo.read_bytes())
     assert run("estimate", photo, tmp_path / "b.png", "--out", out, "--overwrite", *box) == 1
