@@ -128,6 +128,12 @@ def eevee_engine(bpy: Any) -> str:
     return "BLENDER_EEVEE_NEXT" if bpy.app.version < (5, 0) else "BLENDER_EEVEE"
 
 
+def use_nodes(bpy: Any, owner: Any) -> None:
+    """Give a material or world its node tree; since Blender 5.0 it has one and warns at this."""
+    if bpy.app.version < (5, 0):
+        owner.use_nodes = True
+
+
 def set_multilayer_output(bpy: Any, scene: Any) -> None:
     """Have `scene` write one uncompressed, single-part float32 EXR holding every pass."""
     settings = scene.render.image_settings

@@ -19,6 +19,7 @@ from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit
 from synth.blender.character import LANDMARKS
+from synth.blender.compat import use_nodes
 from synth.blender.images import tiled_image
 from synth.blender.scene import add_head, area_light_power
 from synth.blender.skin_material import skin_material, skin_node
@@ -193,7 +194,7 @@ def _attribute(tree: Any, name: str, output: str) -> Any:
 def _parts_material(bpy: Any) -> Any:
     """Eyes, mouth and lashes: the vertex colours under a clear surface."""
     material = bpy.data.materials.new("Eyes, mouth, lashes")
-    material.use_nodes = True
+    use_nodes(bpy, material)
     tree = material.node_tree
     shader = tree.nodes["Principled BSDF"]
     tree.links.new(_attribute(tree, "colour", "Color"), shader.inputs["Base Color"])
@@ -284,7 +285,7 @@ def _add_lights(bpy: Any, scene: Any, head: HeadMesh) -> None:
         lamp.energy = area_light_power(AreaLight("key", offset, size, irradiance))
         _placed(bpy, scene, name, lamp, middle + offset, middle)
     world = bpy.data.worlds.new("sky")
-    world.use_nodes = True
+    use_nodes(bpy, world)
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (_SKY, _SKY, _SKY, 1)
     scene.world = world
     bpy.ops.mesh.primitive_plane_add(size=4000, location=_upright(np.array([0.0, 0.0, -300.0])))
@@ -292,7 +293,7 @@ def _add_lights(bpy: Any, scene: Any, head: HeadMesh) -> None:
     backdrop.name = "backdrop"
     backdrop.rotation_euler.x = np.pi / 2
     material = bpy.data.materials.new("backdrop")
-    material.use_nodes = True
+    use_nodes(bpy, material)
     shader = material.node_tree.nodes["Principled BSDF"]
     shader.inputs["Base Color"].default_value = (*_BACKDROP, 1)
     shader.inputs["Roughness"].default_value = 1.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from synth.blender.compat import use_nodes
 from synth.blender.images import data_image
 from synth.blender.truth_material import (
     ATTRIBUTE_AOVS,
@@ -194,7 +195,7 @@ def _add_light(bpy: Any, target: Any, light: AreaLight) -> None:
     lamp.size = light.size
     lamp.color = _group_colour(light.group)
     lamp.energy = area_light_power(light)
-    lamp.cycles.cast_shadow = True
+    lamp.use_shadow = True
     made = bpy.data.objects.new("lamp", lamp)
     made.visible_camera = False
     made.matrix_world = _world_matrix(_facing(light.position), light.position)
@@ -231,7 +232,7 @@ def _set_world(bpy: Any, target: Any, environment: Environment) -> None:
     world.cycles_visibility.camera = False  # a transparent film still shows it in the Env pass
     world.cycles.sampling_method = "MANUAL"  # automatic spends over a second on a huge table
     world.cycles.sample_map_resolution = 256
-    world.use_nodes = True
+    use_nodes(bpy, world)
     tree = world.node_tree
     tree.nodes.clear()
     height, width = environment.radiance.shape

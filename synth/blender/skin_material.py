@@ -15,6 +15,7 @@ import numpy as np
 
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.skin import SkinModel
+from synth.blender.compat import use_nodes
 from synth.blender.images import data_image
 from synth.blender.skin_nodes import SOCKETS, TABLE_SIZE, build_nodes, declare_sockets
 
@@ -96,7 +97,7 @@ def skin_material(
         UV map. None leaves the sockets to be set by hand.
     """
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
+    use_nodes(bpy, material)
     tree = material.node_tree
     tree.nodes.clear()
     skin = tree.nodes.new("ShaderNodeGroup")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from synth.blender.compat import use_nodes
 from synth.scene import REGIONS
 
 BASE = 0.4
@@ -48,7 +49,7 @@ def declare_aovs(view_layer: Any) -> None:
 def build_truth_material(bpy: Any) -> Any:
     """A new material reading the attributes `roughness`, `specular`, `bump` and those of AOVs."""
     material = bpy.data.materials.new("BioFace truth")
-    material.use_nodes = True
+    use_nodes(bpy, material)
     tree = material.node_tree
     tree.nodes.clear()
 

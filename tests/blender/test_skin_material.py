@@ -40,8 +40,10 @@ def plane(bpy, material):
     scene = bpy.context.scene
     scene.collection.objects.link(holder)
     scene.camera = holder
+    from synth.blender.compat import use_nodes
+
     scene.world = bpy.data.worlds.new("sky")
-    scene.world.use_nodes = True
+    use_nodes(bpy, scene.world)
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
 
 
