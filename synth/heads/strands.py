@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from synth.heads.nearest import nearest_finder
 from synth.heads.shapes import unit_vectors
 
 
@@ -13,19 +14,17 @@ class Surface:
     """What strands grow from and do not enter: points (V, 3) cm with outward unit normals."""
 
     def __init__(self, points: np.ndarray, normals: np.ndarray) -> None:
-        from scipy.spatial import cKDTree
-
         self._points, self._normals = points, normals
-        self._tree = cKDTree(points)
+        self._nearest = nearest_finder(points)
 
     def along(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """`directions` (S, 3) without what points away from the surface below `points` (S, 3)."""
-        normal = self._normals[self._tree.query(points)[1]]
+        normal = self._normals[self._nearest(points)]
         return directions - np.maximum((directions * normal).sum(-1, keepdims=True), 0.0) * normal
 
     def outside(self, points: np.ndarray, clearance: np.ndarray) -> np.ndarray:
         """`points` (S, 3), those nearer than `clearance` (S,) or inside pushed out."""
-        near = self._tree.query(points)[1]
+        near = self._nearest(points)
         normal = self._normals[near]
         height = ((points - self._points[near]) * normal).sum(-1)
         return points + np.maximum(clearance - height, 0.0)[:, None] * normal
