@@ -26,7 +26,7 @@ WEIGHTS_OF_LOSSES = {
     "chroma": 30.0,
     "camera": 0.01,
     "specular": 0.05,
-    "shading": 0.5,
+    "shading": 0.15,
     "anchor": 2.0,
     "tone": 0.05,
     "gains": 0.5,

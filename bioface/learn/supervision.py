@@ -23,18 +23,19 @@ class Pretraining(Training):
 
     def losses(self, batch: tuple[Tensor, Targets]) -> dict[str, Tensor]:
         photo, targets = batch
-        prediction = self.encode(photo, known=told(targets, self.global_step))
+        known = told(targets, self.global_step, self.global_rank, self.world)
+        prediction = self.encode(photo, known=known)
         return supervised_losses(prediction, self.decoder, targets, self.global_step)
 
 
-def told(targets: Targets, step: int) -> Known:
+def told(targets: Targets, step: int, rank: int = 0, world: int = 1) -> Known:
     """What the network is told in a step: of most photos nothing, of some camera, light or gains.
 
     Camera and illuminant are each known of a sixth of the photos, white balance of as many;
-    of another twelfth all three.
+    of another twelfth all three. Process `rank` of `world` has but its share of the photos.
     """
     generator = torch.Generator().manual_seed(step)
-    drawn = torch.rand(len(targets.b), 4, generator=generator)
+    drawn = torch.rand(world * len(targets.b), 4, generator=generator)[rank::world]
     given = (drawn[:, :3] < TOLD_SHARE) | (drawn[:, 3:] < TOLD_SHARE / 2)
     return Known(targets.b, targets.spd, targets.gains, given.to(targets.b))
 

@@ -143,6 +143,11 @@ class Training(lightning.LightningModule):
     def seconds(self, value: float) -> None:
         self.clock.fill_(value)
 
+    @property
+    def world(self) -> int:
+        """How many processes share the batches."""
+        return self._trainer.world_size if self._trainer else 1
+
     def encode(self, photo: Tensor, **condition: Any) -> Prediction:
         """The encoder's prediction, in bfloat16 where that was asked for.
 
