@@ -25,16 +25,20 @@ from torch.nn import functional
 from bioface import __version__
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, MissingDependencyError
-from bioface.learn.encoder import Prediction
+from bioface.learn.encoder import Known, Prediction
 from bioface.learn.weights import TrainedModel
 from bioface.photo.crop import FRAMING
 from bioface.photo.network import MULTIPLE
 from bioface.photo.onnx_runtime import FORMAT, VERSION, OnnxNetwork
 from bioface.spectral.illuminant import NAMES
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE
 
 OPSET = 18
 INPUT = "srgb"
-OUTPUTS = tuple(field.name.removesuffix("_u") for field in dataclasses.fields(Prediction))
+KNOWN = tuple(f"known_{field.name}" for field in dataclasses.fields(Known))
+"""Names of the graph's further inputs: the members of `Known`."""
+
+OUTPUTS = tuple(field.name.replace("_u", "") for field in dataclasses.fields(Prediction))
 """Names of the graph's outputs: the members of `Prediction`, pigments as volume fractions."""
 
 LARGEST = 12_000_000
@@ -56,15 +60,39 @@ class _Estimator(nn.Module):
         self.encoder = model.encoder
         self.decoder = model.decoder
 
-    def forward(self, srgb: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, srgb: Tensor, *known: Tensor) -> tuple[Tensor, ...]:
         height, width = srgb.shape[-2:]
         # Written as multiples of whole numbers, which the exporter can reason about.
         bottom = (height + MULTIPLE - 1) // MULTIPLE * MULTIPLE - height
         right = (width + MULTIPLE - 1) // MULTIPLE * MULTIPLE - width
-        prediction = self.encoder(functional.pad(srgb, (0, right, 0, bottom), mode="replicate"))
-        prediction = dataclasses.replace(prediction, tone=self.decoder.tone(prediction))
-        values = (getattr(prediction, name) for name in OUTPUTS)
-        return tuple(v[..., :height, :width] if v.ndim == 3 else v for v in values)
+        padded = functional.pad(srgb, (0, right, 0, bottom), mode="replicate")
+        prediction = self.encoder(padded, Known(*known))
+        values = vars(prediction) | {
+            "melanin": prediction.melanin,
+            "haemoglobin": prediction.haemoglobin,
+            "melanin_std": prediction.melanin_u_std * _slope(prediction.melanin, MELANIN_RANGE),
+            "haemoglobin_std": prediction.haemoglobin_u_std
+            * _slope(prediction.haemoglobin, HAEMOGLOBIN_RANGE),
+            "tone": self.decoder.tone(prediction),
+        }
+        chosen = (values[name] for name in OUTPUTS)
+        return tuple(v[..., :height, :width] if v.ndim == 3 else v for v in chosen)
+
+
+def _slope(fraction: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """By how much a volume fraction grows with its unit u (`bioface.spectral.units`)."""
+    low, high = (bound ** (1 / 3) for bound in bounds)
+    return 3 * (high - low) * fraction ** (2 / 3)
+
+
+def known_inputs(model: TrainedModel, batch: int, given: float = 0.0) -> tuple[Tensor, ...]:
+    """The inputs `KNOWN` of a batch: what is not known is 0 (`b`, `given`) or 1 (the others)."""
+    return (
+        torch.zeros(batch, int(model.encoder.config.components)),
+        torch.ones(batch, 33),
+        torch.ones(batch, 2),
+        torch.full((batch, 3), given),
+    )
 
 
 def export_onnx(
@@ -121,8 +149,11 @@ def compare(model: TrainedModel, path: str | os.PathLike[str]) -> dict[str, floa
     for batch, height, width in _CHECKED:
         crops = torch.rand(batch, 3, height, width, generator=generator)
         with torch.inference_mode():
-            expected = [value.numpy() for value in estimator(crops)]
-        found = session.run(list(OUTPUTS), {INPUT: crops.numpy()})
+            known = known_inputs(model, batch, given=float(batch > 1))
+            expected = [value.numpy() for value in estimator(crops, *known)]
+        names = (INPUT, *KNOWN)
+        inputs = {n: value.numpy() for n, value in zip(names, (crops, *known), strict=True)}
+        found = session.run(list(OUTPUTS), inputs)
         for name, ours, theirs in zip(OUTPUTS, expected, found, strict=True):
             scale = np.abs(ours) if name == "daylight_kelvin" else 1.0
             difference = float((np.abs(ours - theirs) / scale).max())
@@ -143,12 +174,15 @@ def _graph(model: TrainedModel) -> bytes:
         try:
             program = torch.onnx.export(
                 _Estimator(model).eval(),
-                (example,),
+                (example, *known_inputs(model, len(example))),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT],
+                input_names=[INPUT, *KNOWN],
                 output_names=list(OUTPUTS),
-                dynamic_shapes=({0: dimensions[0], 2: dimensions[1], 3: dimensions[2]},),
+                dynamic_shapes=(
+                    {0: dimensions[0], 2: dimensions[1], 3: dimensions[2]},
+                    tuple({0: dimensions[0]} for _ in KNOWN),
+                ),
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -210,7 +244,10 @@ def _describe(proto: Any, model: TrainedModel) -> None:
     proto.producer_name, proto.producer_version = "bioface", __version__
     proto.doc_string = (
         f"Input {INPUT}: face crops (batch, 3, height, width), sRGB-encoded, 0-1, upright, the "
-        f"face centred, the side {FRAMING} times the larger side of the box of its 68 landmarks."
+        f"face centred, the side {FRAMING} times the larger side of the box of its 68 landmarks. "
+        "Inputs known_*: camera coefficients, illuminant and white-balance gains where they are "
+        "known and known_given 1 for each; otherwise 0 for known_b, 1 for the other two and 0 for "
+        "known_given."
     )
     for node in proto.graph.node:
         # Where in the source a node came from: paths of the machine that exported it.

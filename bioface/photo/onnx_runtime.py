@@ -25,6 +25,7 @@ from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
 FORMAT = "bioface-onnx"
 VERSION = "1"
+_UNKNOWN = {"known_b": 0.0, "known_spd": 1.0, "known_gains": 1.0, "known_given": 0.0}
 _ADVICE = "make it again with bioface export onnx"
 
 
@@ -121,7 +122,12 @@ class OnnxNetwork:
     def _run(self, srgb: np.ndarray, names: list[str] | None = None) -> dict[str, np.ndarray]:
         images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
         names = names or [output.name for output in self.session.get_outputs()]
-        return dict(zip(names, self.session.run(names, {"srgb": images}), strict=True))
+        inputs = {"srgb": images}
+        for known in self.session.get_inputs():
+            if known.name in _UNKNOWN:
+                shape = (len(images), known.shape[1])
+                inputs[known.name] = np.full(shape, _UNKNOWN[known.name], np.float32)
+        return dict(zip(names, self.session.run(names, inputs), strict=True))
 
 
 def decoder_parts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,23 +78,31 @@ def test_no_torch_no_mediapipe_no_opencv_no_pillow(tmp_path, onnx_weights, portr
     assert numbers["face_box"] == [54, 57, 146, 149]
 
 
-def test_any_height_width_and_batch(both):
-    """The graph pads by itself; beside a multiple of 32 its padding is the encoder's."""
+def test_any_height_width_and_batch_and_what_is_known(both):
+    """The graph pads by itself; at a multiple of 32 it is the encoder."""
     import torch
 
-    session = both[1].session
-    crops = np.random.default_rng(0).uniform(0, 1, (3, 3, 64, 96)).astype(np.float32)
-    names = [output.name for output in session.get_outputs()]
-    found = dict(zip(names, session.run(None, {"srgb": crops}), strict=True))
-    with torch.inference_mode():
-        expected = both[0].model.encoder(torch.from_numpy(crops))
-    for name, values in found.items():
-        theirs = getattr(expected, name).numpy()
-        assert values.shape == theirs.shape
-        assert np.abs(values / np.maximum(1, theirs) - theirs / np.maximum(1, theirs)).max() < 1e-4
-    odd = session.run(["melanin", "b"], {"srgb": crops[:1, :, :50, :33]})
-    assert odd[0].shape == (1, 50, 33)
-    assert odd[1].shape == (1, len(both[0].read(crops[0].transpose(1, 2, 0)).b))
+    from bioface.learn.encoder import Known
+    from bioface.learn.export import INPUT, KNOWN, OUTPUTS, known_inputs
+
+    model, session = both[0].model, both[1].session
+    crops = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    for given in (0.0, 1.0):
+        known = known_inputs(model, 3, given)
+        named = dict(zip((INPUT, *KNOWN), (t.numpy() for t in (crops, *known)), strict=True))
+        found = dict(zip(OUTPUTS, session.run(list(OUTPUTS), named), strict=True))
+        with torch.inference_mode():
+            expected = model.encoder(crops, Known(*known) if given else None)
+        for name in set(OUTPUTS) - {"melanin_std", "haemoglobin_std"}:
+            theirs = getattr(expected, name).numpy()
+            assert found[name].shape == theirs.shape
+            assert np.allclose(found[name], theirs, rtol=1e-4, atol=1e-4), name
+    odd = {name: value[:1] for name, value in named.items()} | {
+        "srgb": crops[:1, :, :50, :33].numpy()
+    }
+    melanin, spread = session.run(["melanin", "melanin_std"], odd)
+    assert melanin.shape == spread.shape == (1, 50, 33)
+    assert (spread > 0).all()
 
 
 def test_the_file_tells_what_it_is(onnx_weights, weights):
