@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ingredients to leave out, to see what each does (see docs/training.md)",
     )  # fmt: skip
     finetune.add_argument("--batch", type=int, default=8, help="photos a step (default 8)")
-    finetune.add_argument("--learning-rate", type=float, default=2e-4, help="default 2e-4")
+    finetune.add_argument("--learning-rate", type=float, default=5e-4, help="default 5e-4")
     for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
         stage.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
         stage.add_argument("--steps", type=int, help="stop after so many steps")

@@ -61,7 +61,7 @@ class FinetuneOptions:
     steps: int | None = None
     minutes: float | None = None
     batch: int = 8
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-4
     precision: str = "32"
     without: tuple[str, ...] = ()
     seed: int = 0
