@@ -100,11 +100,11 @@ def steps():
     settings.texture_size = 512
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.maps_project() == {"FINISHED"}
-    yield 10.0
+    yield 30.0
     shot("06-applied")
 
     dataset = settings.dataset
-    dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 4, 32
+    dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 2, 32
     dataset.samples = 8
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import subprocess
 from collections import deque
@@ -21,6 +22,7 @@ CHILD = ("-m", "synth.blender.child")
 
 Reports = Generator[dict[str, Any], None, None]
 
+_FAREWELL = ("Blender quit",)
 _ATTEMPTS = 2  # processes that may die on one sample before the run stops
 
 
@@ -101,7 +103,9 @@ class RenderProcess:
         """The exit status and the last line that the child printed."""
         status = self.process.wait()
         text = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
-        return f"status {status}; {text.splitlines()[-1]}" if text else f"status {status}"
+        lines = [line for line in text.splitlines() if line and line not in _FAREWELL]
+        named = [line for line in lines if re.match(r"\w+(Error|Exception)\b", line)]
+        return f"status {status}; {(named or lines)[-1]}" if lines else f"status {status}"
 
     def close(self) -> None:
         """Kill the child if it still runs, and forget it."""

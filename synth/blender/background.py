@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from contextlib import suppress
@@ -49,6 +52,9 @@ class Task:
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._printed: deque[str] = deque(maxlen=_LAST_LINES)
         self._result: dict[str, Any] | None = None
+        # Without a user folder of its own, a Blender that is reset to factory settings removes
+        # the wheels of the extensions that the user has enabled.
+        self._home = tempfile.mkdtemp(prefix="bioface-")
         self._process = subprocess.Popen(
             python_command("-m", "synth.blender.task"),
             stdin=subprocess.PIPE,
@@ -57,6 +63,7 @@ class Task:
             text=True,
             encoding="utf-8",
             errors="replace",
+            env={**os.environ, "BLENDER_USER_RESOURCES": self._home},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -113,6 +120,7 @@ class Task:
             if stream is not None:
                 with suppress(BrokenPipeError):
                     stream.close()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def _listen(self, lines: IO[str]) -> None:
         for line in lines:
