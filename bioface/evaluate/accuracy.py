@@ -107,7 +107,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             known = (
                 baselines() if options.with_baselines and k == 0 and name in MAIN_CONDITIONS else []
             )
-            figures[name] = test.run(config, networks, known, advance)
+            readers = [n for n in networks if name in MAIN_CONDITIONS or not n.told]
+            figures[name] = test.run(config, readers, known, advance)
         sets.append(
             {
                 "name": packed.path.stem,

@@ -107,7 +107,7 @@ def _head(results: Mapping[str, Any], main: Mapping[str, Any], command: str) -> 
 
 <!-- Written by `bioface evaluate accuracy`; do not edit. -->
 
-How well the shipped network reads skin, on rendered faces whose truth is known, and how it behaves
+How well the network reads skin, on rendered faces whose truth is known, and how it behaves
 on photos. Written by
 
 ```
@@ -116,8 +116,8 @@ on photos. Written by
 
 - Network: {network["parameters"] / 1e6:.2f} million parameters, weights sha256
   `{network["sha256"][:16]}`.
-- Test: {main["identities"]} people ({main["heads"]} heads) that training never saw, each in one
-  photo a condition, {results["size"]} pixels a side.
+- Test: {main["identities"]} people ({main["heads"]} heads) that training never saw, each in
+  one photo a condition, {results["size"]} pixels a side.
 - Cameras: {results["cameras"]}; lights: A, daylight, and the fluorescent and LED spectra held out;
   both frozen in `bioface/data/splits.json`, sha256 `{results["splits_sha256"][:16]}`.
 - Unit u is the cube root of the volume fraction scaled to 0-1 (melanin 0.03-0.45, haemoglobin
@@ -127,8 +127,8 @@ on photos. Written by
   which is what always predicting the mean would score.
 - *Clean*: one light, white balance to 2 %, 0.5 % noise, 8 bits. *Full*: tone curves, saturation,
   a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
-- Nothing is told about light, camera or shading, but to *{TOLD}*: illuminant, white balance and the
-  nearest camera of the camera model.{_caution(network)}"""
+- Nothing is told about light, camera or shading; but *{TOLD}* knows illuminant,
+  white balance and the nearest camera of the camera model.{_caution(network)}"""
 
 
 def _caution(network: Mapping[str, Any]) -> str:
@@ -345,19 +345,17 @@ def _portraits(found: Mapping[str, Any] | None) -> str:
         [change, *(number(shifts[name]) for name in ("melanin", "haemoglobin"))]
         for change, shifts in found["shift"].items()
     ]
-    rows.append(["*aim, at most*", "0.150", "0.300"])
     spread = ", ".join(f"{name} {sd:.3f}" for name, sd in found["between_sd"].items())
     return f"""## Real photos
 
-{found["photos"]} portraits, one a person, held out of training by name
-({found["skipped"]} more show no face). Reconstruction by the network alone, before pixels are
-refined, over unclipped skin in the photo's linear light: RMSE
-{found["reconstruction"]["rmse"]:.4f} (aim: 0.025), on average
-{found["reconstruction"]["percent"]:.1f} % of mean skin intensity (aim: 8 %).
+{found["photos"]} portraits, one a person, held out of training by name ({found["skipped"]} more
+show no face). Reconstruction by the network alone, before pixels are refined, over unclipped skin
+in the photo's linear light: RMSE {found["reconstruction"]["rmse"]:.4f}, on average
+{found["reconstruction"]["percent"]:.1f} % of mean skin intensity.
 
 How far readings (face medians of `bioface estimate`) move when the photo is changed: median shift
-over the standard deviation between people, which is, in u: {spread} (aim: at least 0.08 each; a
-constant would not move either). The way back from one stop darker is one stop brighter without new
+over the standard deviation between people, which is, in u: {spread}
+(a constant would not move either, so that matters too). The way back from one stop darker is one stop brighter without new
 clipping.
 
 {table(("change", "melanin", "haemoglobin"), rows)}"""
