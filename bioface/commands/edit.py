@@ -38,10 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Edit one photo and write it."""
+    import numpy as np
     from PIL import Image
 
     from bioface.atomic import replacing
-    from bioface.photo.edit import edit, photo_of
+    from bioface.photo.edit import edit, find_photo
     from bioface.photo.files import to_bytes
     from bioface.photo.result import read_estimate
 
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{target}: the picture is a PNG; let --out end in .png")
     with replacing(target, overwrite=options.overwrite) as temporary:
         estimate = read_estimate(options.result)
-        srgb = photo_of(estimate, Path(options.result).parent, options.photo)
+        source, srgb = find_photo(estimate, Path(options.result).parent, options.photo)
         edited = edit(
             srgb,
             estimate,
@@ -60,6 +61,10 @@ def run(options: argparse.Namespace) -> int:
             illuminant=options.illuminant,
             rebalance=options.rebalance,
         )
-        Image.fromarray(to_bytes(edited)).save(temporary, format="PNG")
+        if source.suffix.lower() == ".png" and np.array_equal(edited, srgb):
+            # Its depth, profile and metadata are the photo's too.
+            temporary.write_bytes(source.read_bytes())
+        else:
+            Image.fromarray(to_bytes(edited)).save(temporary, format="PNG")
     print(target)
     return 0

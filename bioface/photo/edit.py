@@ -92,7 +92,14 @@ def edit(
 
 
 def photo_of(estimate: Estimate, folder: str | Path, photo: str | Path | None = None) -> np.ndarray:
-    """The photo (H, W, 3 sRGB floats) an estimate was read from.
+    """The photo (H, W, 3 sRGB floats) an estimate was read from, see `find_photo`."""
+    return find_photo(estimate, folder, photo)[1]
+
+
+def find_photo(
+    estimate: Estimate, folder: str | Path, photo: str | Path | None = None
+) -> tuple[Path, np.ndarray]:
+    """Where the photo of an estimate is, and the photo (H, W, 3 sRGB floats).
 
     Parameters
     ----------
@@ -118,7 +125,7 @@ def photo_of(estimate: Estimate, folder: str | Path, photo: str | Path | None = 
     srgb = read_photo(source)
     if pixels_sha256(srgb) != estimate.photo.get("sha256"):
         raise InputError(f"{source}: not the picture that was estimated; pass it with --photo FILE")
-    return srgb
+    return source, srgb
 
 
 def relit(

@@ -9,6 +9,7 @@ import numpy as np
 
 from bioface.photo.files import to_bytes
 from bioface.photo.landmarks import bounding_box
+from bioface.photo.resample import shrink
 from bioface.photo.result import Estimate
 from bioface.spectral.colour import apply_tone, srgb_encode
 
@@ -84,13 +85,11 @@ def _shown(estimate: Estimate) -> tuple[slice, slice]:
 
 def _shrunk(plane: np.ndarray) -> np.ndarray:
     """The plane no larger than a panel, averaged over area; small ones stay as they are."""
-    import cv2
-
     scale = PANEL / max(plane.shape[:2])
     if scale >= 1:
         return plane
-    size = (max(round(plane.shape[1] * scale), 1), max(round(plane.shape[0] * scale), 1))
-    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    height, width = (max(round(length * scale), 1) for length in plane.shape[:2])
+    return shrink(plane, (height, width))
 
 
 def _explained(reconstruction: np.ndarray, estimate: Estimate) -> np.ndarray:

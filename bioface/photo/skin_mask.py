@@ -23,6 +23,7 @@ _ALIKE = (2.0, 3.5)  # distances of log chroma, in spreads, that count wholly an
 _LEAST_SPREAD = 0.06
 _FLOOR = 0.01  # added to linear light: what is nearly black has no colour
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
+_THREAD = 2  # cells that are worn off either side of what carries on
 _ELLIPSE = (0.5, 0.62, -0.06)  # of the box's size: half axes, and how far up its middle lies
 
 
@@ -89,10 +90,15 @@ def _beyond(
 
 
 def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:
-    """What of `passable` (h, w) can be reached from `start` over edges; and its edge."""
+    """What of `passable` (h, w) is joined to `start` by more than a thread; and its edge."""
+    broad = passable
+    for _ in range(_THREAD):
+        broad = ~_grown(~broad)
     reached = start & passable
     count = -1
     while count != (count := int(reached.sum())):
+        reached = start | (_grown(reached) & broad)
+    for _ in range(_THREAD):
         reached = _grown(reached) & passable
     return _grown(reached)
 

@@ -37,7 +37,13 @@ def test_estimate_then_edit(tmp_path, photo, portrait, weights, capsys):
 
     null, changed = tmp_path / "null.png", tmp_path / "changed.png"
     assert run("edit", out / "person", "--out", null) == 0
-    assert np.array_equal(np.asarray(Image.open(null)), portrait)
+    assert null.read_bytes() == photo.read_bytes()
+    jpeg = tmp_path / "other.jpg"
+    Image.fromarray(portrait).save(jpeg, quality=95)
+    assert run("estimate", jpeg, "--out", out, "--weights", weights) == 0
+    assert run("edit", out / "other", "--out", tmp_path / "decoded.png") == 0
+    decoded = np.asarray(Image.open(tmp_path / "decoded.png"))
+    assert np.array_equal(decoded, np.asarray(Image.open(jpeg)))
     edits = ("--melanin", 1.3, "--haemoglobin", 0.8, "--specular", 0, "--illuminant", "F11")
     assert run("edit", out / "person.exr", *edits, "--out", changed) == 0
     assert not np.array_equal(np.asarray(Image.open(changed)), portrait)

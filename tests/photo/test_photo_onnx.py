@@ -42,6 +42,18 @@ np.savez(out + "/maps.npz", **found.maps)
 """
 
 
+COMMAND = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "mediapipe", "cv2", "scipy", "safetensors", "onnx"}:
+            raise ModuleNotFoundError(f"{name} is blocked in this test", name=name)
+sys.meta_path.insert(0, Blocker())
+from bioface.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.fixture(scope="module")
 def both(weights, onnx_weights):
     return load_network(weights), load_network(onnx_weights)
@@ -76,6 +88,21 @@ def test_no_torch_no_mediapipe_no_opencv_no_pillow(tmp_path, onnx_weights, portr
     numbers = json.loads((out / "person.json").read_text())
     assert numbers["landmarks"] is None
     assert numbers["face_box"] == [54, 57, 146, 149]
+
+
+def test_the_commands_run_with_what_the_extra_installs(tmp_path, onnx_weights, portrait):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("OpenEXR")
+    image.fromarray(portrait).save(tmp_path / "person.png")
+    base = [sys.executable, "-c", COMMAND]
+    source = [tmp_path / "person.png", "--out", tmp_path / "out", "--weights", onnx_weights]
+    read = [*base, "estimate", *source, "--face-box", *SQUARE]
+    edit = [*base, "edit", tmp_path / "out" / "person", "--melanin", 2, "--out", tmp_path / "e.png"]
+    for command in (read, edit):
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "person.png").exists()
+    assert (tmp_path / "e.png").exists()
 
 
 def test_any_height_width_and_batch_and_what_is_known(both):
