@@ -355,8 +355,8 @@ in the photo's linear light: RMSE {found["reconstruction"]["rmse"]:.4f}, on aver
 
 How far readings (face medians of `bioface estimate`) move when the photo is changed: median shift
 over the standard deviation between people, which is, in u: {spread}
-(a constant would not move either, so that matters too). The way back from one stop darker is one stop brighter without new
-clipping.
+(a constant would not move either, so that matters too). The way back from one stop darker is one
+stop brighter without new clipping.
 
 {table(("change", "melanin", "haemoglobin"), rows)}"""
 
