@@ -31,6 +31,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(fit_image, "fit_images", functools.partial(fit_image.fit_images, steps=5))
 
 
+@pytest.mark.slow
 def test_the_command_writes_figures_page_plots_and_fairness(
     pack_path, weights, quick, tmp_path, capsys
 ):
