@@ -6,7 +6,9 @@ import json
 import os
 import re
 import selectors
+import shutil
 import subprocess
+import tempfile
 from collections import deque
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -36,7 +38,7 @@ class Job:
         Absolute path of the folder that takes the finished files.
     indices
         Samples to render, in this order.
-    size, samples, seed, heads, sampling, skin_model, occlusion
+    size, samples, seed, heads, sampling, skin_model, occlusion, kind, spectra
         As in `synth.generate.Settings`.
     threads
         Render threads; 0 uses all cores.
@@ -51,6 +53,8 @@ class Job:
     sampling: dict[str, Any]
     skin_model: str
     occlusion: bool
+    kind: str
+    spectra: str | None
     threads: int
 
 
@@ -62,6 +66,9 @@ class RenderProcess:
         self.pending = deque(job.indices)
         self._buffer = b""
         self._log = Path(job.partial, f"render-{job.indices[0]:06d}.log")
+        # A user folder of its own: when Blender is reset to factory settings, it removes the wheels
+        # of the extensions that the user has enabled.
+        self._home = tempfile.mkdtemp(prefix="blender-", dir=job.partial)
         read_end, write_end = os.pipe()
         self.reports = read_end
         with open(self._log, "wb") as log:
@@ -71,6 +78,7 @@ class RenderProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
+                env={**os.environ, "BLENDER_USER_RESOURCES": self._home},
             )
         os.close(write_end)
         assert self.process.stdin is not None
@@ -113,6 +121,7 @@ class RenderProcess:
         self.process.wait()
         os.close(self.reports)
         self._log.unlink(missing_ok=True)
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 def run_jobs(jobs: list[Job], workers: int) -> Reports:

@@ -284,6 +284,7 @@ for group in (settings, settings.source, settings.dataset, settings.photos.add()
     )
 
 
+@pytest.mark.slow
 def test_work_in_the_background_finishes_continues_and_is_cancelled(blender):
     blender(
         """
@@ -401,7 +402,7 @@ np.testing.assert_allclose(pixels(again)[inner, inner], ramp[inner, inner], rtol
     )
 
 
-def test_udim_tiles_and_two_hundred_projections_leave_no_images_behind(blender):
+def test_udim_tiles_and_repeated_projections_leave_no_images_behind(blender):
     blender(
         """
 camera()
