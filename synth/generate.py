@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bioface import SkinModel
 from bioface.cores import usable_cores
 from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.dataset.code import code_hash
-from synth.dataset.schema import DatasetInfo, sample_id
-from synth.dataset.write import DatasetWriter
+from synth.dataset.schema import KINDS, DatasetInfo, sample_id
+from synth.dataset.write import DatasetWriter, file_hash
 from synth.heads import NAMES, load_provider
+from synth.presets import PRESETS
 from synth.processes import Job, run_jobs, run_jobs_on_cluster
 from synth.sample.config import SampleConfig
+from synth.sample.skin import Residuals, Skin
 
 SIZE_RANGE = (16, 4096)
 
@@ -28,7 +32,8 @@ SIZE_RANGE = (16, 4096)
 class Settings:
     """What to generate; see `configure` for the meaning of each.
 
-    `sampling` holds everything the samplers draw from; `scheduler` is None for this machine.
+    `sampling` holds everything the samplers draw from; `scheduler` is None for this machine;
+    `kind` is one of `schema.KINDS`, and `spectra` the file of measured spectra of off-model sets.
     """
 
     count: int
@@ -41,6 +46,8 @@ class Settings:
     scheduler: str | None = None
     skin_model: str = "calibrated"
     occlusion: bool = False
+    kind: str = "transport"
+    spectra: str | None = None
     sampling: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
@@ -50,6 +57,10 @@ class Settings:
                 raise InputError(f"--{name} {getattr(self, name)}: must be at least {low}")
         if self.size > SIZE_RANGE[1]:
             raise InputError(f"--size {self.size}: must be at most {SIZE_RANGE[1]}")
+        if self.kind not in KINDS:
+            raise InputError(f"unknown kind of set {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if (self.kind == "off-model") != (self.spectra is not None):
+            raise InputError("the off-model kind, and no other, needs a file of measured spectra")
 
     def info(self) -> DatasetInfo:
         """The description of the dataset, from which a sample's bytes follow.
@@ -57,14 +68,23 @@ class Settings:
         Raises
         ------
         InputError
-            The head provider is not known or not installed.
+            The head provider is not known or not installed, the measured spectra cannot be used,
+            or the skin model has no dermis of its own, which spectral kinds need.
         MissingDependencyError
             Blender is missing, or this is another Python than it needs.
         """
         provider = load_provider(self.heads)
         model = SkinModel.load(self.skin_model)
+        if self.kind != "transport":
+            Skin(model).blur(np.zeros(1))
+        config: dict[str, Any] = {}
+        if self.spectra is not None:
+            Residuals.load(self.spectra, model)
+            config["spectra"] = file_hash(self.spectra)
         return DatasetInfo(
             config={
+                **config,
+                "kind": self.kind,
                 "size": self.size,
                 "samples": self.samples,
                 "sampling": self.sampling.to_dict(),
@@ -149,6 +169,8 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
             sampling=settings.sampling.to_dict(),
             skin_model=settings.skin_model,
             occlusion=settings.occlusion,
+            kind=settings.kind,
+            spectra=settings.spectra and str(Path(settings.spectra).expanduser().resolve()),
             threads=threads,
         )
         for start in range(0, len(indices), batch)
@@ -171,30 +193,40 @@ def _absolute(heads: str) -> str:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `bioface-synth generate`."""
     default = Settings(count=1)
+
+    def option(name: str, kind: type, text: str, metavar: str | None = None) -> None:
+        # Left out of the options when not given, so that a preset may say it.
+        parser.add_argument(
+            f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text
+        )
+
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="dataset folder; resumed if it exists"
     )
     parser.add_argument(
-        "--count", required=True, type=int, metavar="N", help="samples it shall hold"
+        "--preset",
+        choices=PRESETS,
+        help="; ".join(f"{name}: {_in_words(values)}" for name, values in PRESETS.items())
+        + ". Options given beside it override it",
+    )
+    option("count", int, "samples it shall hold; needed without --preset", "N")
+    option("size", int, f"pixels a side ({default.size})")
+    option("seed", int, f"({default.seed})")
+    option("heads", str, f"procedural, ict-facekit, or a file ({default.heads})", "NAME|PATH")
+    option("samples", int, f"samples per pixel ({default.samples})")
+    option("workers", int, f"render processes ({default.workers})")
+    option("batch", int, f"samples a process renders ({default.batch})")
+    parser.add_argument(
+        "--spectral",
+        action="store_true",
+        help="spectral truth: also render all 33 bands with subsurface scattering (30 times the "
+        "time), for validation",
     )
     parser.add_argument(
-        "--size", type=int, default=default.size, help="pixels a side (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=default.seed, help="(%(default)s)")
-    parser.add_argument(
-        "--heads",
-        default=default.heads,
-        metavar="NAME|PATH",
-        help="procedural, ict-facekit, or a file (%(default)s)",
-    )
-    parser.add_argument(
-        "--samples", type=int, default=default.samples, help="samples per pixel (%(default)s)"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=default.workers, help="render processes (%(default)s)"
-    )
-    parser.add_argument(
-        "--batch", type=int, default=default.batch, help="samples a process renders (%(default)s)"
+        "--off-model",
+        metavar="SPECTRA",
+        help="spectral truth of skin that the model does not describe: with residuals of held-out "
+        "people in this npz (wavelength, reflectance, subject), other oxygenation and scattering",
     )
     parser.add_argument(
         "--occlusion",
@@ -208,22 +240,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_OPTIONS = ("count", "size", "seed", "heads", "samples", "workers", "batch")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What the command line asks for: the preset, overridden by the options that were given.
+
+    Raises
+    ------
+    InputError
+        An option is out of its range, or there is neither `--count` nor `--preset`.
+    """
+    values: dict[str, Any] = dict(PRESETS[options.preset]) if options.preset else {}
+    values |= {name: getattr(options, name) for name in _OPTIONS if hasattr(options, name)}
+    if "count" not in values:
+        raise InputError("--count N or --preset is needed: how many samples to render")
+    if options.spectral:
+        values["kind"] = "spectral"
+    if options.off_model:
+        values |= {"kind": "off-model", "spectra": options.off_model}
+    return Settings(**values, occlusion=options.occlusion, scheduler=options.scheduler)
+
+
+def _in_words(preset: Mapping[str, Any]) -> str:
+    kind = "spectral truth, " if preset.get("kind") == "spectral" else ""
+    return f"{preset['count']} samples of {preset['size']} px, {kind}seed {preset['seed']}"
+
+
 def run(options: argparse.Namespace) -> int:
     """`bioface-synth generate`."""
     from tqdm import tqdm
 
-    names = (
-        "count",
-        "size",
-        "seed",
-        "heads",
-        "samples",
-        "workers",
-        "batch",
-        "occlusion",
-        "scheduler",
-    )
-    settings = Settings(**{name: getattr(options, name) for name in names})
+    settings = settings_of(options)
     started = time.monotonic()
     with tqdm(total=settings.count, unit="image", desc="render", disable=None) as bar:
 

@@ -191,6 +191,30 @@ class SkinModel:
             )
         )
 
+    def diffusion_length(
+        self,
+        haemoglobin: Any,
+        *,
+        oxygenation: Any = None,
+        scattering: Any = None,
+        validate: bool = True,
+    ) -> Any:
+        """Diffuse mean free path (..., 33) of light in the dermis of a separable model, cm.
+
+        Arguments and errors as for `dermis`; see `skin_physics.diffusion_length`. Like absolute
+        pigments it hangs on the scattering held at a cited value.
+        """
+        self._require_separable()
+        given = {"haemoglobin": haemoglobin, "oxygenation": oxygenation, "scattering": scattering}
+        given = {name: value for name, value in given.items() if value is not None}
+        context = _Context.of(self, given, validate)
+        coefficients = context.dermis_coefficients(
+            context.arrays["haemoglobin"],
+            context.arrays.get("oxygenation"),
+            context.arrays.get("scattering"),
+        )
+        return context.finish(skin_physics.diffusion_length(context.xp, *coefficients))
+
     def _require_separable(self) -> None:
         if not self.separable:
             raise InputError(
@@ -260,9 +284,20 @@ class _Context:
         return skin_physics.calibrated_epidermis(self.xp, self.constants, tables, melanin)
 
     def dermis(self, haemoglobin: Array, oxygenation: Array, scattering: Array) -> Array:
-        constants = self.constants
         return skin_physics.calibrated_dermis(
-            self.xp,
+            self.xp, *self._medium(haemoglobin, oxygenation, scattering)
+        )
+
+    def dermis_coefficients(
+        self, haemoglobin: Array, oxygenation: Array, scattering: Array
+    ) -> tuple[Array, Array]:
+        return skin_physics.dermis_coefficients(
+            self.xp, *self._medium(haemoglobin, oxygenation, scattering)
+        )
+
+    def _medium(self, haemoglobin: Array, oxygenation: Array, scattering: Array) -> tuple[Any, ...]:
+        constants = self.constants
+        return (
             constants,
             self.tables(skin_physics.grid_tables()),
             haemoglobin,

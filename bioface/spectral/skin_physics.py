@@ -72,15 +72,15 @@ def calibrated_epidermis(
     return xp.exp(-xp.log1p(spread * depth) / spread)
 
 
-def calibrated_dermis(
+def dermis_coefficients(
     xp: Any,
     c: Mapping[str, Any],
     tables: Mapping[str, Any],
     haemoglobin: Any,
     oxygenation: Any,
     scattering: Any,
-) -> Any:
-    """Diffuse reflectance of the dermis (..., 33); every argument broadcasts against (..., 1).
+) -> tuple[Any, Any]:
+    """Absorption and reduced scattering of the dermis, 1/cm; arguments broadcast against (..., 1).
 
     `haemoglobin` is the volume fraction of blood, `oxygenation` the oxygenated share of it and
     `scattering` a factor on reduced scattering (1: the model's own). A fixed number of vessels
@@ -98,12 +98,33 @@ def calibrated_dermis(
     rayleigh = c["rayleigh_fraction"]
     shape = rayleigh * xp.exp(-4 * log_w) + (1 - rayleigh) * xp.exp(-c["mie_power"] * log_w)
     shape = shape * xp.exp(smooth_correction(c, tables, "scattering"))
-    reflectance = diffuse_reflectance(
-        xp, absorption, REDUCED_SCATTERING * scattering * shape, INTERNAL_REFLECTION
-    )
+    return absorption, REDUCED_SCATTERING * scattering * shape
+
+
+def calibrated_dermis(
+    xp: Any,
+    c: Mapping[str, Any],
+    tables: Mapping[str, Any],
+    haemoglobin: Any,
+    oxygenation: Any,
+    scattering: Any,
+) -> Any:
+    """Diffuse reflectance of the dermis (..., 33); arguments as for `dermis_coefficients`."""
+    absorption, reduced = dermis_coefficients(xp, c, tables, haemoglobin, oxygenation, scattering)
+    reflectance = diffuse_reflectance(xp, absorption, reduced, INTERNAL_REFLECTION)
     if "colouration_curve_1" not in c:
         return reflectance
     return reflectance * xp.exp(smooth_correction(c, tables, "colouration"))
+
+
+def diffusion_length(xp: Any, absorption: Any, scattering: Any) -> Any:
+    """Diffuse mean free path (cm) in a medium of absorption and reduced scattering (1/cm).
+
+    `1 / sqrt(3 mu (mu + s))`, the distance over which diffuse light decays by e: H. W. Jensen,
+    S. R. Marschner, M. Levoy and P. Hanrahan, "A practical model for subsurface light transport",
+    SIGGRAPH 2001.
+    """
+    return 1 / xp.sqrt(3 * absorption * (absorption + scattering))
 
 
 def packaged(xp: Any, absorption: Any, radius: Any) -> Any:

@@ -51,35 +51,42 @@ def _die_with(parent: int) -> None:
 
 
 def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
-    from synth.blender.render import render
+    from bioface import SkinModel
+    from synth.blender.render import render, render_bands
     from synth.dataset.write import stage_sample
     from synth.heads import load_provider
     from synth.sample.config import SampleConfig
     from synth.sample.scene import sample_scene
+    from synth.sample.skin import Residuals, Skin, sample_off_model
     from synth.sample.view import image_truth
 
     provider = load_provider(job["heads"])
     config = SampleConfig.from_dict(job["sampling"])
+    model, kind = SkinModel.load(job["skin_model"]), job["kind"]
+    residuals = Residuals.load(job["spectra"], model) if kind == "off-model" else None
     for index in job["indices"]:
         started = time.process_time()
         sequence = np.random.SeedSequence([job["seed"], index])
-        scene = sample_scene(np.random.default_rng(sequence), config, provider)
-        rendering = render(
-            scene,
-            job["size"],
-            job["samples"],
-            int(sequence.generate_state(1)[0]) & 0x7FFFFFFF,
-            threads=job["threads"],
-            skin_model=job["skin_model"],
-            occlusion=job["occlusion"],
-            scratch=job["partial"],
-        )
-        truth = image_truth(scene.view, scene.record["landmarks"], job["size"])
-        record = {**scene.record, **truth}
-        line = stage_sample(job["partial"], index, rendering.channels, record)
+        rng = np.random.default_rng(sequence)
+        scene = sample_scene(rng, config, provider)
+        skin = Skin(model)
+        if residuals is not None:
+            skin = sample_off_model(rng, scene.record["pigment"]["melanin_u"], residuals, model)
+        pattern = int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
+        options = {"threads": job["threads"], "skin": skin, "scratch": job["partial"]}
+        size, samples = job["size"], job["samples"]
+        rendering = render(scene, size, samples, pattern, occlusion=job["occlusion"], **options)
+        channels, error = rendering.channels, rendering.recomposition_error
+        if kind != "transport":
+            bands = render_bands(scene, size, samples, pattern, **options)
+            channels |= bands.channels()
+            error = max(error, bands.recomposition_error)
+        truth = image_truth(scene.view, scene.record["landmarks"], size)
+        record = {**scene.record, **truth, "kind": kind, "skin": skin.record}
+        line = stage_sample(job["partial"], index, channels, record)
         cost = {
             "seconds": time.process_time() - started,
-            "recomposition_error": rendering.recomposition_error,
+            "recomposition_error": error,
         }
         _report(reports, {**line, **cost})
 

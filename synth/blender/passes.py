@@ -9,6 +9,7 @@ import numpy as np
 
 from bioface.errors import BiofaceError
 from synth.blender.truth_material import BASE, OPENNESS, REGION_AOVS
+from synth.sample.skin import Skin
 from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, Scene
 
 RECOMPOSITION_TOLERANCE = 1e-5
@@ -27,7 +28,7 @@ class RenderCheckError(BiofaceError):
 
 
 def split_layers(channels: Mapping[str, np.ndarray], prefixes: Mapping[str, str]) -> dict[str, Any]:
-    """Group the channels of Blender's multilayer EXR.
+    """Group the channels of one view layer of Blender's multilayer EXR.
 
     Parameters
     ----------
@@ -59,12 +60,8 @@ def recomposition_error(passes: Passes) -> float:
     The largest absolute difference over all pixels and channels, each relative to its own value
     plus a thousandth of the brightest.
     """
-    total = (
-        (passes["diffuse_direct"] + passes["diffuse_indirect"]) * passes["diffuse_colour"]
-        + (passes["glossy_direct"] + passes["glossy_indirect"]) * passes["glossy_colour"]
-        + passes["emission"]
-        + passes["environment"]
-    )
+    diffuse, glossy = diffuse_and_glossy(passes)
+    total = diffuse + glossy + passes["emission"] + passes["environment"]
     combined = passes["combined"]
     scale = np.abs(combined) + 1e-3 * np.abs(combined).max() + np.finfo(np.float32).tiny
     return float((np.abs(total - combined) / scale).max())
@@ -98,15 +95,7 @@ def check_passes(passes: Passes, scene: Scene) -> float:
         Values that are not finite, passes that do not recompose, AOVs that came out as zeros or
         do not match the alpha channel, or a head that is not in view.
     """
-    for name, values in passes.items():
-        if not np.isfinite(values).all():
-            raise RenderCheckError(f"pass {name} holds values that are not finite")
-    error = recomposition_error(passes)
-    if error > RECOMPOSITION_TOLERANCE:
-        raise RenderCheckError(
-            f"the passes do not add up to the image: relative error {error:.1e}, "
-            f"at most {RECOMPOSITION_TOLERANCE:.0e} is accepted"
-        )
+    error = check_light(passes)
     if passes["alpha"].max() <= 0:
         raise RenderCheckError("the head is not in view")
     regions = _regions(passes)
@@ -121,6 +110,34 @@ def check_passes(passes: Passes, scene: Scene) -> float:
     return error
 
 
+def check_light(passes: Passes) -> float:
+    """Assert that passes are finite and add up to Combined; returns the recomposition error.
+
+    Raises
+    ------
+    RenderCheckError
+        They are not or do not.
+    """
+    for name, values in passes.items():
+        if not np.isfinite(values).all():
+            raise RenderCheckError(f"pass {name} holds values that are not finite")
+    error = recomposition_error(passes)
+    if error > RECOMPOSITION_TOLERANCE:
+        raise RenderCheckError(
+            f"the passes do not add up to the image: relative error {error:.1e}, "
+            f"at most {RECOMPOSITION_TOLERANCE:.0e} is accepted"
+        )
+    return error
+
+
+def diffuse_and_glossy(passes: Passes) -> tuple[np.ndarray, np.ndarray]:
+    """Light (H, W, 3) that left from inside surfaces and from their faces; coverage-weighted."""
+    return (
+        (passes["diffuse_direct"] + passes["diffuse_indirect"]) * passes["diffuse_colour"],
+        (passes["glossy_direct"] + passes["glossy_indirect"]) * passes["glossy_colour"],
+    )
+
+
 def assemble(passes: Passes, scene: Scene) -> dict[str, np.ndarray]:
     """The channels of one sample, (H, W) float32; see `synth.dataset.schema` for their meaning."""
     regions = _regions(passes)
@@ -128,8 +145,7 @@ def assemble(passes: Passes, scene: Scene) -> dict[str, np.ndarray]:
     pigment = passes["pigment"]
     mask = np.clip(pigment[..., 2], 0.0, coverage)
     other = coverage - mask
-    diffuse = (passes["diffuse_direct"] + passes["diffuse_indirect"]) * passes["diffuse_colour"]
-    glossy = (passes["glossy_direct"] + passes["glossy_indirect"]) * passes["glossy_colour"]
+    diffuse, glossy = diffuse_and_glossy(passes)
     channels: dict[str, np.ndarray] = {"mask": mask, "coverage": coverage}
     for index, group in enumerate(GROUPS):
         channels[f"diffuse_shading.{group}"] = _over(diffuse[..., index] / BASE, coverage)
@@ -169,16 +185,14 @@ def _add_geometry(
         channels[f"uv.{axis}"] = _over(passes["uv"][..., index], coverage)
 
 
-def add_albedo(channels: dict[str, np.ndarray], skin_model: str = "calibrated") -> None:
+def add_albedo(channels: dict[str, np.ndarray], optics: Skin) -> None:
     """Add `albedo.R/.G/.B` in place: linear sRGB of the skin under D65, 0 where the mask is 0."""
-    from bioface import SkinModel
     from bioface.spectral.colour import reflectance_to_linear_srgb
 
-    model = SkinModel.load(skin_model)
     skin = channels["mask"] > _NEGLIGIBLE
     albedo = np.zeros((*skin.shape, 3))
     albedo[skin] = reflectance_to_linear_srgb(
-        model.reflectance(
+        optics.reflectance(
             channels["melanin"][skin].astype(np.float64),
             channels["haemoglobin"][skin].astype(np.float64),
         )

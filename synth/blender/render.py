@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr
 from synth.blender import compat, passes
 from synth.blender.scene import build_scene
+from synth.blender.spectral import LAYERS, add_band_layers, bands_of
+from synth.dataset.schema import RADIANCE_CHANNELS
+from synth.sample.skin import Skin
 from synth.scene import Scene
 
 SAMPLES = 64
@@ -34,7 +38,7 @@ def render(
     seed: int = 0,
     *,
     threads: int = 0,
-    skin_model: str = "calibrated",
+    skin: Skin | None = None,
     occlusion: bool = False,
     scratch: str | os.PathLike[str] | None = None,
 ) -> Rendering:
@@ -48,8 +52,8 @@ def render(
         Seed of Cycles' sampling pattern, 0 to 2^31 - 1.
     threads
         Render threads; 0 uses all cores. Does not change the result.
-    skin_model
-        The model whose albedo is stored.
+    skin
+        The skin whose albedo is stored; that of the calibrated model by default.
     occlusion
         Add the channel `occlusion`, which costs about a tenth more.
     scratch
@@ -74,6 +78,69 @@ def render(
         threads=threads,
         occlusion=occlusion,
     )
+    layers = _render_layers(bpy, target, scratch)
+    raw = passes.split_layers(layers, compat.pass_prefixes(bpy))
+    recomposition = passes.check_passes(raw, scene)
+    channels = passes.assemble(raw, scene)
+    passes.add_albedo(channels, skin or Skin())
+    return Rendering(channels, recomposition)
+
+
+@dataclass(frozen=True)
+class BandRendering:
+    """Light (H, W, 33) float32 that left from inside surfaces and from their faces."""
+
+    diffuse: np.ndarray
+    glossy: np.ndarray
+    recomposition_error: float
+
+    def channels(self) -> dict[str, np.ndarray]:
+        """The sum as `schema.RADIANCE_CHANNELS`."""
+        total = np.moveaxis(self.diffuse + self.glossy, -1, 0)
+        return dict(zip(RADIANCE_CHANNELS, total, strict=True))
+
+
+def render_bands(
+    scene: Scene,
+    size: int,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    *,
+    threads: int = 0,
+    skin: Skin | None = None,
+    subsurface: bool = True,
+    scratch: str | os.PathLike[str] | None = None,
+) -> BandRendering:
+    """Render `scene` in all 33 bands, every light spectrally flat; see `synth.blender.spectral`.
+
+    A white diffuser facing a lamp of irradiance 1 has radiance 1; pixels are weighted by coverage
+    on black. Arguments and errors as for `render`.
+
+    Parameters
+    ----------
+    subsurface
+        False: skin reflects like a Lambert surface of the same albedo.
+    """
+    bpy = compat.import_bpy()
+    target = build_scene(
+        bpy, scene, size=size, samples=samples, seed=seed, threads=threads, white=True
+    )
+    add_band_layers(bpy, target, scene, skin or Skin(), subsurface=subsurface)
+    layers = _render_layers(bpy, target, scratch)
+    prefixes = compat.pass_prefixes(bpy)
+    split = [
+        passes.split_layers(
+            {key: plane for key, plane in layers.items() if key.startswith(f"{name}.")}, prefixes
+        )
+        for name in LAYERS
+    ]
+    return BandRendering(*bands_of(split))
+
+
+def _render_layers(
+    bpy: Any, target: Any, scratch: str | os.PathLike[str] | None
+) -> dict[str, np.ndarray]:
+    """Every channel of every view layer, `<layer>.<pass>.<component>`."""
     compat.set_multilayer_output(bpy, target)
     passes.check_settings(target)
     with tempfile.TemporaryDirectory(prefix="render-", dir=scratch) as folder:
@@ -81,16 +148,11 @@ def render(
         target.render.filepath = os.fspath(path)
         try:
             bpy.ops.render.render(write_still=True)
-            layers = read_exr(path)
+            return read_exr(path)
         except (RuntimeError, InputError) as error:  # Blender may cut a file short without a word
             raise BiofaceError(
                 f"{Path(folder).parent}: Blender could not write its passes here; is the disk full?"
             ) from error
-    raw = passes.split_layers(layers, compat.pass_prefixes(bpy))
-    recomposition = passes.check_passes(raw, scene)
-    channels = passes.assemble(raw, scene)
-    passes.add_albedo(channels, skin_model)
-    return Rendering(channels, recomposition)
 
 
 def render_sample(

@@ -36,6 +36,7 @@ def build_scene(
     seed: int,
     threads: int,
     occlusion: bool = False,
+    white: bool = False,
 ) -> Any:
     """Reset Blender, build `scene` in it and return the `bpy.types.Scene`, ready to render.
 
@@ -51,6 +52,8 @@ def build_scene(
         Render threads; 0 uses all cores.
     occlusion
         Whether to render how much of the sky the head hides.
+    white
+        Light every colour channel alike instead of one channel a group.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     target = bpy.context.scene
@@ -61,8 +64,8 @@ def build_scene(
     if occlusion:
         add_openness(target.view_layers[0], head.active_material)
     for light in scene.lights:
-        _add_light(bpy, target, light)
-    _set_world(bpy, target, scene.environment)
+        _add_light(bpy, target, light, white)
+    _set_world(bpy, target, scene.environment, white)
     _set_camera(bpy, target, scene.view)
     return target
 
@@ -114,13 +117,18 @@ def _set_film(target: Any, size: int) -> None:
 
 
 def _set_passes(layer: Any) -> None:
+    set_light_passes(layer)
+    declare_aovs(layer)
+
+
+def set_light_passes(layer: Any) -> None:
+    """Switch on the passes of a view layer that Combined is the sum of, and the normal."""
     for name in (
         *("diffuse_direct", "diffuse_indirect", "diffuse_color"),
         *("glossy_direct", "glossy_indirect", "glossy_color"),
         *("emit", "environment", "normal"),
     ):
         setattr(layer, f"use_pass_{name}", True)
-    declare_aovs(layer)
 
 
 def add_head(
@@ -189,11 +197,11 @@ def _one_hot(region: np.ndarray, name: str) -> np.ndarray:
     return region[:, None] == np.arange(first, first + 3)
 
 
-def _add_light(bpy: Any, target: Any, light: AreaLight) -> None:
+def _add_light(bpy: Any, target: Any, light: AreaLight, white: bool) -> None:
     lamp = bpy.data.lights.new("lamp", "AREA")
     lamp.shape = "SQUARE"
     lamp.size = light.size
-    lamp.color = _group_colour(light.group)
+    lamp.color = _colour(light.group, white)
     lamp.energy = area_light_power(light)
     lamp.use_shadow = True
     made = bpy.data.objects.new("lamp", lamp)
@@ -226,7 +234,7 @@ def _facing(position: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(backward, right), backward])
 
 
-def _set_world(bpy: Any, target: Any, environment: Environment) -> None:
+def _set_world(bpy: Any, target: Any, environment: Environment, white: bool) -> None:
     world = bpy.data.worlds.new("environment")
     target.world = world
     world.cycles_visibility.camera = False  # a transparent film still shows it in the Env pass
@@ -238,7 +246,7 @@ def _set_world(bpy: Any, target: Any, environment: Environment) -> None:
     height, width = environment.radiance.shape
     image = bpy.data.images.new("environment", width, height, float_buffer=True, is_data=True)
     pixels = np.ones((height, width, 4), np.float32)
-    pixels[..., :3] = environment.radiance[::-1, :, None] * _group_colour(environment.group)
+    pixels[..., :3] = environment.radiance[::-1, :, None] * _colour(environment.group, white)
     image.pixels.foreach_set(_flat(pixels))
     image.update()
     texture = tree.nodes.new("ShaderNodeTexEnvironment")
@@ -289,8 +297,8 @@ def _world_matrix(axes: np.ndarray, position: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _group_colour(group: str) -> np.ndarray:
-    return np.eye(3, dtype=np.float32)[GROUPS.index(group)]
+def _colour(group: str, white: bool) -> np.ndarray:
+    return np.ones(3, np.float32) if white else np.eye(3, dtype=np.float32)[GROUPS.index(group)]
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

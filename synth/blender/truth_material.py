@@ -53,34 +53,48 @@ def build_truth_material(bpy: Any) -> Any:
     tree = material.node_tree
     tree.nodes.clear()
 
-    def node(kind: str, **properties: Any) -> Any:
-        made = tree.nodes.new(kind)
-        for key, value in properties.items():
-            setattr(made, key, value)
-        return made
-
-    def attribute(name: str) -> Any:
-        return node("ShaderNodeAttribute", attribute_type="GEOMETRY", attribute_name=name)
-
-    surface = node("ShaderNodeBsdfPrincipled", distribution="GGX")
+    surface = add_surface(tree)
     surface.inputs["Base Color"].default_value = (BASE, BASE, BASE, 1.0)
-    surface.inputs["IOR"].default_value = IOR
-    bump = node("ShaderNodeBump")
-    bump.inputs["Distance"].default_value = 1.0
-    links = tree.links
-    links.new(attribute("bump").outputs["Fac"], bump.inputs["Height"])
-    links.new(bump.outputs["Normal"], surface.inputs["Normal"])
-    links.new(attribute("roughness").outputs["Fac"], surface.inputs["Roughness"])
-    links.new(attribute("specular").outputs["Fac"], surface.inputs["Specular IOR Level"])
-    output = node("ShaderNodeOutputMaterial")
-    links.new(surface.outputs["BSDF"], output.inputs["Surface"])
 
-    sources = {name: attribute(name).outputs["Vector"] for name in ATTRIBUTE_AOVS}
+    def node(kind: str, **properties: Any) -> Any:
+        return add_node(tree, kind, **properties)
+
+    links = tree.links
+    sources = {name: add_attribute(tree, name).outputs["Vector"] for name in ATTRIBUTE_AOVS}
     sources["uv"] = node("ShaderNodeUVMap", uv_map="uv").outputs["UV"]
     sources["position"] = node("ShaderNodeNewGeometry").outputs["Position"]
     for name in AOVS:
         links.new(sources[name], node("ShaderNodeOutputAOV", aov_name=name).inputs["Color"])
     return material
+
+
+def add_node(tree: Any, kind: str, **properties: Any) -> Any:
+    """A new node of a node tree with some of its properties set."""
+    made = tree.nodes.new(kind)
+    for key, value in properties.items():
+        setattr(made, key, value)
+    return made
+
+
+def add_attribute(tree: Any, name: str) -> Any:
+    """A node that reads a mesh attribute."""
+    return add_node(tree, "ShaderNodeAttribute", attribute_type="GEOMETRY", attribute_name=name)
+
+
+def add_surface(tree: Any) -> Any:
+    """The output and a Principled BSDF reading `roughness`, `specular` and `bump`; returns that."""
+    surface = add_node(tree, "ShaderNodeBsdfPrincipled", distribution="GGX")
+    surface.inputs["IOR"].default_value = IOR
+    bump = add_node(tree, "ShaderNodeBump")
+    bump.inputs["Distance"].default_value = 1.0
+    links = tree.links
+    links.new(add_attribute(tree, "bump").outputs["Fac"], bump.inputs["Height"])
+    links.new(bump.outputs["Normal"], surface.inputs["Normal"])
+    links.new(add_attribute(tree, "roughness").outputs["Fac"], surface.inputs["Roughness"])
+    links.new(add_attribute(tree, "specular").outputs["Fac"], surface.inputs["Specular IOR Level"])
+    output = add_node(tree, "ShaderNodeOutputMaterial")
+    links.new(surface.outputs["BSDF"], output.inputs["Surface"])
+    return surface
 
 
 def paint_pigment(material: Any, image: Any) -> None:

@@ -28,6 +28,7 @@ from bioface.spectral.formation import Camera
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.illuminant import illuminant
 from synth.dataset.read import Dataset
+from synth.dataset.schema import RADIANCE_CHANNELS
 from synth.scene import GROUPS
 
 SHEET_FILE = "contact_sheet.png"
@@ -41,10 +42,15 @@ _KEPT_VALUES = 1 << 20  # of a channel for its percentiles, over the whole datas
 def photograph(channels: Mapping[str, np.ndarray]) -> np.ndarray:
     """The sample under D65 seen by the mean camera, on grey: linear sRGB (H, W, 3), unclipped.
 
-    All light groups shine with their rendered strength.
+    All light groups shine with their rendered strength; a sample with rendered bands shows those.
     """
     camera = Camera(CameraModel.load().mean)
     daylight = illuminant("D65")
+    if RADIANCE_CHANNELS[0] in channels:
+        bands = np.stack([channels[name] for name in RADIANCE_CHANNELS], -1)
+        empty = 1 - channels["coverage"][..., None]
+        shown: np.ndarray = bands @ camera.projection(daylight) + empty * _BACKGROUND
+        return shown
     diffuse, specular = (
         np.sum([channels[f"{kind}_shading.{group}"] for group in GROUPS], 0)
         for kind in ("diffuse", "specular")
@@ -184,9 +190,11 @@ def _counts(counts: Mapping[str, int]) -> str:
 def describe(dataset: Dataset, found: Statistics) -> Iterable[str]:
     """Lines of text for a person to read."""
     info: Any = dataset.info
+    kind = info.config.get("kind", "transport")
     yield (
-        f"{len(dataset)} samples of {info.config['size']} px at {info.config['samples']} spp, "
-        f"heads {info.heads['name']}, seed {info.seed}, Blender {info.bpy}"
+        f"{len(dataset)} samples of {info.config['size']} px ({kind}) at "
+        f"{info.config['samples']} spp, heads {info.heads['name']}, seed {info.seed}, "
+        f"Blender {info.bpy}"
     )
     yield f"skin covers {found.skin_share:.0%} of the pictures"
     yield f"skin tone (ITA): {_counts(found.tones)}"

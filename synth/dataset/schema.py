@@ -21,10 +21,14 @@ Channels of a sample, camera space with +Y up, cm. `<g>` is each of `synth.scene
 `occlusion`                share of the sky above the surface, cosine-weighted, that the head hides;
                            where the dataset was generated with `--occlusion`
 `uv.U/.V`                  texture coordinates; integer parts are UDIM tiles
+`radiance.400` .. `.720`   light of that wavelength (nm, every 10) under spectrally flat light of
+                           all groups, subsurface scattering and gloss included, in the units of
+                           shading; in the kinds `spectral` and `off-model` only
 =========================  =====================================================================
 
 Pigments and albedo are divided by `mask`, `reflectance` by `coverage - mask`, the others by
-`coverage`; where nothing covers a pixel they are 0. Half floats but for `FULL_PRECISION`.
+`coverage`; where nothing covers a pixel they are 0. Radiance is divided by nothing: it is the
+picture on black. Half floats but for `FULL_PRECISION`.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from bioface.errors import InputError
+from bioface.spectral.grid import WAVELENGTHS
 from synth.scene import GROUPS
 
 SCHEMA_VERSION = 1
@@ -59,6 +64,13 @@ CHANNELS = (*PACKED_CHANNELS, "albedo.R", "albedo.G", "albedo.B", *FULL_PRECISIO
 OPTIONAL_CHANNELS = ("occlusion",)
 """Channels that a dataset has when it was asked for them."""
 
+RADIANCE_CHANNELS = tuple(f"radiance.{wavelength:.0f}" for wavelength in WAVELENGTHS)
+"""Further channels of the kinds of set that are rendered band by band."""
+
+KINDS = ("transport", "spectral", "off-model")
+"""`transport` stores light transport alone; `spectral` also a render of all 33 bands with
+subsurface scattering; `off-model` the same for skin that the skin model does not describe."""
+
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.jsonl"
 LOG_FILE = "run.log"
@@ -78,8 +90,10 @@ class DatasetInfo:
     Attributes
     ----------
     config
-        `size` (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`) and `code`
-        (`synth.dataset.code.code_hash`) and `occlusion` (whether that is stored).
+        `kind` (of `KINDS`; sets of earlier versions have none and are `transport`), `size`
+        (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`), `code`
+        (`synth.dataset.code.code_hash`), `occlusion` (whether that is stored) and, off-model,
+        `spectra` (SHA-256 of the file of measured spectra).
     seed
         With the index, the seed of a sample: `SeedSequence([seed, index])`.
     skin_model

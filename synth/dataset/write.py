@@ -31,6 +31,7 @@ from synth.dataset.schema import (
     MANIFEST_FILE,
     OPTIONAL_CHANNELS,
     PARTIAL_FOLDER,
+    RADIANCE_CHANNELS,
     SAMPLES_FOLDER,
     DatasetInfo,
     sample_id,
@@ -49,7 +50,10 @@ def stage_sample(
     BiofaceError
         The files cannot be written.
     """
-    wrong = sorted((set(channels) ^ set(CHANNELS)) - set(OPTIONAL_CHANNELS))
+    expected = set(CHANNELS)
+    if not set(RADIANCE_CHANNELS).isdisjoint(channels):
+        expected |= set(RADIANCE_CHANNELS)
+    wrong = sorted((set(channels) ^ expected) - set(OPTIONAL_CHANNELS))
     if wrong:
         raise InputError(f"sample {index}: missing or unknown channels {', '.join(wrong)}")
     exr, text = (Path(partial, sample_id(index) + suffix) for suffix in (".exr", ".json"))

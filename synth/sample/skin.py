@@ -1,0 +1,183 @@
+"""The optics of a person's skin: what the spectral kinds of set render.
+
+A `Skin` is the skin model, or the model with what it does not know: another oxygenation and
+scattering, and the smooth residual that a measured spectrum leaves (*off-model*).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bioface import SkinModel
+from bioface.errors import InputError
+from bioface.evaluate.fit_skin import from_coordinates, predictor, solve, starts
+from bioface.spectral.grid import WAVELENGTHS
+from bioface.spectral.units import MELANIN_RANGE, to_unit
+
+HELD_OUT_SHARE = 0.25
+"""Share of measured people, by the hash of their name, whose residuals are used."""
+
+OXYGENATION = (0.6, 0.92)
+"""Range of the oxygenated share of blood; 68 % of the fits of `calibrated+scattering` to measured
+spectra lie in it."""
+
+SCATTERING_LOG_SD = 0.3
+"""Standard deviation of the log of the factor on reduced scattering; cut at two."""
+
+_SMOOTHING = 15.0  # nm, deviation of the Gaussian that smooths residuals
+_NEIGHBOURS = 12  # people of about the same tone among whom one residual is drawn
+_FACTORS = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Optics of skin for given pigments.
+
+    Attributes
+    ----------
+    model
+        The skin model.
+    oxygenation, scattering
+        As `SkinModel.reflectance` takes them; None: the model's own.
+    deviation
+        (33,) factor on the reflectance.
+    """
+
+    model: SkinModel = field(default_factory=SkinModel.load)
+    oxygenation: float | None = None
+    scattering: float | None = None
+    deviation: np.ndarray = field(default_factory=lambda: np.ones(len(WAVELENGTHS)))
+
+    def reflectance(self, melanin: np.ndarray, haemoglobin: np.ndarray) -> np.ndarray:
+        """Diffuse reflectance (..., 33) in 0-1 for volume fractions (...)."""
+        found = self.model.reflectance(
+            melanin, haemoglobin, oxygenation=self.oxygenation, scattering=self.scattering
+        )
+        return np.clip(found * self.deviation, 0.0, 1.0)
+
+    def blur(self, haemoglobin: np.ndarray) -> np.ndarray:
+        """Length d (..., 33), cm, of the subsurface profile `(e^(-r/d) + e^(-r/3d)) / (8 pi d r)`.
+
+        `d = l / (3.5 + 100 (A - 0.33)^4)` with the diffuse mean free path l and the reflectance A
+        of the dermis: P. H. Christensen and B. Burley, "Approximate reflectance profiles for
+        efficient subsurface scattering", Pixar Technical Memo 15-04 (2015), in its form for diffuse
+        mean free paths. Light leaves at a mean distance of 2.5 d. The epidermis, 60 um thin,
+        filters and does not spread it.
+
+        Raises
+        ------
+        InputError
+            The model has no dermis of its own (`alotaibi2019`).
+        """
+        varied: dict[str, Any] = {"oxygenation": self.oxygenation, "scattering": self.scattering}
+        length = self.model.diffusion_length(haemoglobin, **varied)
+        albedo = self.model.dermis(haemoglobin, **varied)
+        return length / (3.5 + 100 * (albedo - 0.33) ** 4)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """JSON-ready: what differs from the model."""
+        return {
+            "oxygenation": self.oxygenation,
+            "scattering": self.scattering,
+            "deviation": [round(float(value), 5) for value in self.deviation],
+        }
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What the model leaves of measured spectra of held-out people.
+
+    Attributes
+    ----------
+    melanin_u
+        (N,) the fitted melanin.
+    deviation
+        (N, 33) smooth factor that takes the model's reflectance to the measured one; beyond
+        700 nm that of 700 nm.
+    """
+
+    melanin_u: np.ndarray
+    deviation: np.ndarray
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], model: SkinModel) -> Residuals:
+        """Fit `model` to the spectra of held-out people.
+
+        Parameters
+        ----------
+        path
+            npz with `wavelength` (W,) nm covering 400-700 by 10, `reflectance` (N, W) 0-1 with the
+            model's `specular_offset` in it, and `subject` (N,) names.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read or lacks something, or no person in it is held out.
+        """
+        grid = WAVELENGTHS[WAVELENGTHS <= 700]
+        wavelength, reflectance, subject = _read(path)
+        if wavelength[0] > grid[0] or wavelength[-1] < grid[-1]:
+            raise InputError(f"{path}: its spectra must cover 400-700 nm")
+        chosen = np.array([_is_held_out(str(name)) for name in subject])
+        if not chosen.any():
+            raise InputError(f"{path}: none of its {len(set(subject))} people is held out")
+        measured = np.stack([np.interp(grid, wavelength, row) for row in reflectance[chosen]])
+        bands = np.eye(len(grid), len(WAVELENGTHS))
+        offset = model.specular_offset
+        predict = predictor(model, bands, offset)
+        start = starts(model, bands, measured - offset)
+        coordinates, fitted = solve(predict, measured, start, model.parameters)
+        factor = 1 + _smooth(grid, measured - fitted) / (fitted - offset)
+        beyond = np.repeat(factor[:, -1:], len(WAVELENGTHS) - len(grid), axis=1)
+        deviation = np.clip(np.concatenate([factor, beyond], axis=1), *_FACTORS)
+        melanin = from_coordinates(model.parameters, coordinates)["melanin"]
+        return Residuals(np.asarray(to_unit(melanin, MELANIN_RANGE)), deviation)
+
+
+def sample_off_model(
+    rng: np.random.Generator, melanin_u: float, residuals: Residuals, model: SkinModel
+) -> Skin:
+    """Draw skin that the model does not describe, its residual from a person of similar tone."""
+    oxygenation = float(rng.uniform(*OXYGENATION))
+    scattering = float(np.exp(SCATTERING_LOG_SD * np.clip(rng.standard_normal(), -2, 2)))
+    nearest = np.argsort(np.abs(residuals.melanin_u - melanin_u), kind="stable")[:_NEIGHBOURS]
+    return Skin(model, oxygenation, scattering, residuals.deviation[rng.choice(nearest)])
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            missing = {"wavelength", "reflectance", "subject"} - set(file)
+            if missing:
+                raise InputError(f"{path}: holds no array {min(missing)!r}")
+            wavelength, reflectance, subject = (
+                file[name] for name in ("wavelength", "reflectance", "subject")
+            )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable npz file of spectra") from error
+    if reflectance.shape != (len(subject), len(wavelength)):
+        raise InputError(
+            f"{path}: reflectance has shape {reflectance.shape}, not (people's spectra, bands)"
+        )
+    return wavelength.astype(np.float64), reflectance.astype(np.float64), subject
+
+
+def _is_held_out(name: str) -> bool:
+    first = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+    return first / 2**32 < HELD_OUT_SHARE
+
+
+def _smooth(wavelength: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Gaussian means (N, W) whose weights sum to one at the ends, too."""
+    weights = np.exp(-(((wavelength[:, None] - wavelength) / _SMOOTHING) ** 2) / 2)
+    return values @ (weights / weights.sum(1, keepdims=True)).T
