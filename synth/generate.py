@@ -219,7 +219,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spectral",
         action="store_true",
-        help="spectral truth: also render all 33 bands with subsurface scattering (30 times the "
+        help="spectral truth: also render all 33 bands with subsurface scattering (9 times the "
         "time), for validation",
     )
     parser.add_argument(
@@ -264,7 +264,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 def _in_words(preset: Mapping[str, Any]) -> str:
     kind = "spectral truth, " if preset.get("kind") == "spectral" else ""
-    return f"{preset['count']} samples of {preset['size']} px, {kind}seed {preset['seed']}"
+    detail = f"{preset['samples']} spp, seed {preset['seed']}"
+    return f"{preset['count']} samples of {preset['size']} px, {kind}{detail}"
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "spectral": {
             "count": 100,
             "size": 128,
-            "samples": 64,
+            "samples": 256,  # scattered light is several times as noisy as a Lambert surface's
             "seed": TEST_SEED,
             "kind": "spectral",
         },
