@@ -52,6 +52,9 @@ class Reading:
         (2,) each, the decoder's default tone included.
     method
         How raw becomes XYZ.
+    melanin_u_std, haemoglobin_u_std
+        (h, w) float32 standard deviation of the pigments' error, in u; both None from a network
+        that does not say.
     """
 
     melanin_u: np.ndarray
@@ -66,6 +69,17 @@ class Reading:
     gains: np.ndarray
     tone: np.ndarray
     method: Method
+    melanin_u_std: np.ndarray | None = None
+    haemoglobin_u_std: np.ndarray | None = None
+
+
+def unit_slope(fraction: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """By how much a volume fraction grows with its unit u (`bioface.spectral.units`).
+
+    Turns small errors in u into errors of the fraction.
+    """
+    low, high = (bound ** (1 / 3) for bound in bounds)
+    return 3 * (high - low) * fraction ** (2 / 3)
 
 
 class Network(Protocol):

@@ -18,7 +18,7 @@ import onnxruntime
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError
-from bioface.photo.network import Reading
+from bioface.photo.network import Reading, unit_slope
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
@@ -113,6 +113,8 @@ class OnnxNetwork:
             gains=out["gains"].astype(np.float64),
             tone=out["tone"].astype(np.float64),
             method=self.method,
+            melanin_u_std=_std_in_unit(out, "melanin", MELANIN_RANGE),
+            haemoglobin_u_std=_std_in_unit(out, "haemoglobin", HAEMOGLOBIN_RANGE),
         )
 
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
@@ -128,6 +130,14 @@ class OnnxNetwork:
                 shape = (len(images), known.shape[1])
                 inputs[known.name] = np.full(shape, _UNKNOWN[known.name], np.float32)
         return dict(zip(names, self.session.run(names, inputs), strict=True))
+
+
+def _std_in_unit(
+    out: Mapping[str, np.ndarray], pigment: str, bounds: tuple[float, float]
+) -> np.ndarray | None:
+    """The standard deviation that the graph gives as a volume fraction, in u."""
+    std = out.get(f"{pigment}_std")
+    return None if std is None else std / unit_slope(out[pigment], bounds)
 
 
 def decoder_parts(record: Mapping[str, Any]) -> dict[str, Any]:

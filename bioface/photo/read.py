@@ -20,9 +20,17 @@ from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
 from bioface.photo.find import can_find, find_faces
 from bioface.photo.locate import locate_face
-from bioface.photo.network import MULTIPLE, Network, Reading, Runtime, as_network, load_network
+from bioface.photo.network import (
+    MULTIPLE,
+    Network,
+    Reading,
+    Runtime,
+    as_network,
+    load_network,
+    unit_slope,
+)
 from bioface.photo.resample import fill_outside
-from bioface.photo.result import COLOURS, SCALARS, Estimate, FaceEstimate
+from bioface.photo.result import COLOURS, SCALARS, STDS, Estimate, FaceEstimate
 from bioface.photo.skin_mask import REACH, skin_mask
 from bioface.spectral.colour import (
     ita,
@@ -240,7 +248,7 @@ def _read_face(
     )
     window = crop.window((srgb.shape[0], srgb.shape[1]), beyond=REACH)
     linear = _linear(srgb[window], reading.tone)
-    prior, network_mask = _on_photo(reading, crop, window)
+    prior, stds, network_mask = _on_photo(reading, crop, window)
     mask, core = skin_mask(face, crop, window, network_mask, linear)
     if others:
         mask = mask * nearest_share(face, others, window)
@@ -257,6 +265,10 @@ def _read_face(
         "albedo": colours.albedo(result),
         "reconstruction": colours.render(result),
     }
+    pigments = ((planes["melanin"], MELANIN_RANGE), (planes["haemoglobin"], HAEMOGLOBIN_RANGE))
+    for name, plane, (fraction, bounds) in zip(STDS, stds, pigments, strict=False):
+        planes[name] = plane[inside] * unit_slope(fraction, bounds)
+        maps.setdefault(name, np.zeros_like(maps["mask"]))
     for name, values in planes.items():
         maps[name][window][inside] = values
     return replace(found, skin=_summary(planes, mask[inside] * core[inside]))
@@ -281,27 +293,36 @@ def _linear(srgb: np.ndarray, tone: np.ndarray) -> np.ndarray:
 
 def _on_photo(
     reading: Reading, crop: Crop, window: tuple[slice, slice]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The network's maps (h, w, 4), in the order of `Pixels`, and its mask (h, w) in `window`.
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """The network's maps in `window`, enlarged.
 
-    What the network says off the skin means nothing: skin values are continued there first, so
-    that they do not bleed in over the mask's edge. Shading is enlarged as a logarithm or a root,
-    so that it neither overshoots below zero nor rings.
+    (h, w, 4) in the order of `Pixels`; the standard deviations (h, w) of the pigments in u, in the
+    order of `STDS`, none where the network gives none; the mask (h, w).
+
+    What the network says off the skin means nothing: skin values are continued there first, if
+    there are any, so that they do not bleed in over the mask's edge. Shading is enlarged as a
+    logarithm or a root, so that it neither overshoots below zero nor rings.
     """
+    said = (reading.melanin_u_std, reading.haemoglobin_u_std)
+    stds = [plane for plane in said if plane is not None]
     planes = np.stack(
         [
             reading.melanin_u,
             reading.haemoglobin_u,
             np.log(np.maximum(reading.diffuse_shading, 1e-4)),
             np.sqrt(reading.specular_shading),
+            *stds,
         ],
         axis=-1,
     )
-    planes = fill_outside(planes, np.clip(2 * reading.mask - 1, 0, 1))
+    sure = np.clip(2 * reading.mask - 1, 0, 1)
+    if sure.any():
+        planes = fill_outside(planes, sure)
     placed = crop.place(np.dstack([planes, reading.mask]), window)
     placed[..., 2] = np.exp(placed[..., 2])
     placed[..., 3] = placed[..., 3] ** 2
-    return placed[..., :4], np.clip(placed[..., 4], 0, 1)
+    enlarged = [placed[..., 4 + k] for k in range(len(stds))]
+    return placed[..., :4], enlarged, np.clip(placed[..., -1], 0, 1)
 
 
 def _summary(
@@ -312,18 +333,18 @@ def _summary(
     if not sure.any():
         sure = trust > 0.5 * trust.max(initial=0)
     count = int(sure.sum())
+    medians = {"melanin_median": "melanin", "haemoglobin_median": "haemoglobin"}
+    medians |= {name.replace("_std", "_median_std"): name for name in STDS if name in planes}
     if not count:
         return {
-            "melanin_median": None,
-            "haemoglobin_median": None,
+            **dict.fromkeys(medians),
             "albedo_median": None,
             "ita_degrees": None,
             "pixels": 0,
         }
     albedo = np.median(planes["albedo"][sure], axis=0)
     return {
-        "melanin_median": float(np.median(planes["melanin"][sure])),
-        "haemoglobin_median": float(np.median(planes["haemoglobin"][sure])),
+        **{key: float(np.median(planes[name][sure])) for key, name in medians.items()},
         "albedo_median": [float(value) for value in albedo],
         "ita_degrees": float(ita(xyz_to_lab(linear_srgb_to_xyz(albedo)))),
         "pixels": count,

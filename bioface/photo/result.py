@@ -26,6 +26,9 @@ from bioface.spectral.skin import SkinModel
 
 SCALARS = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading", "mask")
 COLOURS = ("albedo", "reconstruction")
+STDS = ("melanin_std", "haemoglobin_std")
+"""Maps that an estimate may lack: earlier ones, and those of networks that give none."""
+
 SUFFIXES = (".exr", ".json", ".png")
 
 
@@ -40,7 +43,9 @@ class FaceEstimate(FaceBox):
         by its box alone.
     skin
         Numbers over the surest skin pixels: `melanin_median` and `haemoglobin_median` (volume
-        fractions), `albedo_median` (linear sRGB), `ita_degrees`, `pixels` (how many).
+        fractions), `albedo_median` (linear sRGB), `ita_degrees`, `pixels` (how many); with
+        standard deviations in the maps also `melanin_median_std` and `haemoglobin_median_std`,
+        their medians.
     illuminant_weights
         Weight of each basis illuminant by name; sum 1.
     daylight_kelvin
@@ -135,7 +140,9 @@ class Estimate:
         float32 planes (H, W): `melanin` and `haemoglobin` (volume fractions), `diffuse_shading`
         and `specular_shading` (>= 0, linear), `mask` (0-1, skin); and (H, W, 3): `albedo` (linear
         sRGB under D65, unclipped), `reconstruction` (linear sRGB of the photo before its tone
-        curve, as the decoder explains it). All are 0 where the mask is 0.
+        curve, as the decoder explains it). From networks that say how sure they are also
+        `melanin_std` and `haemoglobin_std` (H, W): standard deviation of the pigments' error,
+        volume fractions. All are 0 where the mask is 0.
     faces
         The largest first.
     skin
@@ -173,7 +180,8 @@ class Estimate:
 
     def channels(self) -> dict[str, np.ndarray]:
         """The planes by their EXR channel names."""
-        planes = {name: self.maps[name] for name in SCALARS}
+        stds = (name for name in STDS if name in self.maps)
+        planes = {name: self.maps[name] for name in (*SCALARS, *stds)}
         for name in COLOURS:
             planes |= {f"{name}.{c}": self.maps[name][..., k] for k, c in enumerate("RGB")}
         return planes
@@ -288,7 +296,8 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
         constants = {name: float(v) for name, v in content["skin_constants"].items()}
         skin = SkinModel.load(content["skin_model"]).with_constants(**constants)
         photo = {key: content["photo"].get(key) for key in ("path", "sha256")}
-        maps = {name: planes[name] for name in SCALARS}
+        stds = (name for name in STDS if name in planes)
+        maps = {name: planes[name] for name in (*SCALARS, *stds)}
         for name in COLOURS:
             maps[name] = np.stack([planes[f"{name}.{c}"] for c in "RGB"], axis=-1)
         version, sha256 = str(content["version"]), str(content["weights_sha256"])

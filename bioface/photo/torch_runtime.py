@@ -66,6 +66,8 @@ class TorchNetwork:
                 gains=prediction.gains[0].double().numpy(),
                 tone=tone[0].double().numpy(),
                 method=camera.method,
+                melanin_u_std=prediction.melanin_u_std[0].numpy(),
+                haemoglobin_u_std=prediction.haemoglobin_u_std[0].numpy(),
             )
 
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:

@@ -91,6 +91,8 @@ def by_hand() -> tuple[np.ndarray, Estimate]:
         "mask": mask,
         "albedo": explained.astype(np.float32),
         "reconstruction": explained.astype(np.float32),
+        "melanin_std": 0.2 * maps["melanin"],
+        "haemoglobin_std": 0.1 * maps["haemoglobin"],
     }
     estimate = Estimate(maps, (face,), skin, "0" * 64)
     photo = (rng.integers(0, 256, (*shape, 3)) / 255).astype(np.float32)

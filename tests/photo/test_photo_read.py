@@ -8,12 +8,17 @@ import pytest
 from bioface.errors import InputError
 from bioface.photo.find import find_faces
 from bioface.photo.read import as_srgb, estimate, faces_in, nearest_share, read_faces
+from bioface.photo.result import STDS
 from bioface.spectral.colour import remove_tone
 from bioface.spectral.formation import decode
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 
 pytest.importorskip("mediapipe")
 pytest.importorskip("torch")
+from bioface.photo.torch_runtime import TorchNetwork
+
 pytestmark = pytest.mark.torch
+FIELDS = ("melanin_u_std", "haemoglobin_u_std")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,45 @@ def test_numbers(read):
     assert 0 < face.skin["melanin_median"] < 1
     assert face.skin["pixels"] > 0
     assert read.weights_sha256
+
+
+def test_standard_deviations(portrait, weights, read):
+    """The network's, in u, times the slope of the volume fraction at what was read."""
+    from dataclasses import replace
+
+    class Certain(TorchNetwork):
+        said = (0.1, 0.3)
+
+        def read(self, srgb):
+            reading = super().read(srgb)
+            stds = (np.full_like(reading.mask, value) for value in self.said)
+            return replace(reading, **dict(zip(FIELDS, stds, strict=True)))
+
+    class Silent(TorchNetwork):
+        def read(self, srgb):
+            return replace(super().read(srgb), **dict.fromkeys(FIELDS))
+
+    skin = read.maps["mask"] > 0
+    for name in STDS:
+        assert (read.maps[name][skin] > 0).all()
+        assert len(np.unique(read.maps[name][skin])) > 100
+    certain = estimate(portrait, weights=Certain.load(weights))
+    bounds = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
+    for (pigment, (low, high)), std_u in zip(bounds.items(), Certain.said, strict=True):
+        u = to_unit(certain.maps[pigment][skin].astype(np.float64), (low, high))
+        step = 1e-4
+        wider, narrower = (from_unit(u + sign * step, (low, high)) for sign in (1, -1))
+        expected = std_u * (wider - narrower) / (2 * step)
+        assert np.allclose(certain.maps[f"{pigment}_std"][skin], expected, rtol=1e-3)
+        median = certain.faces[0].skin[f"{pigment}_median_std"]
+        assert expected.min() < median < expected.max()
+    silent = estimate(portrait, weights=Silent.load(weights))
+    assert set(silent.maps) == set(read.maps) - set(STDS)
+    assert set(read.faces[0].skin) - set(silent.faces[0].skin) == {
+        "melanin_median_std",
+        "haemoglobin_median_std",
+    }
+    assert np.allclose(silent.maps["melanin"], read.maps["melanin"], rtol=1e-3)
 
 
 def test_size_changes_the_networks_view_only(portrait, weights, read):

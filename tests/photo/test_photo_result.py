@@ -12,7 +12,7 @@ from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
 from bioface.photo import result
 from bioface.photo.montage import montage
-from bioface.photo.result import check_outputs, read_estimate, write_estimate
+from bioface.photo.result import STDS, check_outputs, read_estimate, write_estimate
 
 pytest.importorskip("OpenEXR")
 pytest.importorskip("PIL")
@@ -21,6 +21,7 @@ CHANNELS = {
     *("melanin", "haemoglobin", "diffuse_shading", "specular_shading", "mask"),
     *("albedo.R", "albedo.G", "albedo.B"),
     *("reconstruction.R", "reconstruction.G", "reconstruction.B"),
+    *("melanin_std", "haemoglobin_std"),
 }
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
@@ -61,6 +62,29 @@ def test_there_and_back(tmp_path, by_hand):
         assert np.array_equal(face.tone, original.tone)
         assert np.allclose(face.landmarks, original.landmarks)
         assert face.to_json() == original.to_json()
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_results_with_and_without_standard_deviations(tmp_path, by_hand, sure):
+    """Earlier files, and those of networks that give none, stay good for every reader."""
+    from bioface.photo.edit import edit
+    from synth.project import read_estimate as read_for_projection
+
+    photo, estimate = by_hand
+    if not sure:
+        maps = {name: p for name, p in estimate.maps.items() if not name.endswith("_std")}
+        estimate = replace(estimate, maps=maps)
+    boxed = replace(estimate.faces[0], landmarks=None)
+    path = write_estimate(tmp_path, "a", replace(estimate, faces=(boxed,)), None)
+    assert set(read_exr(path)) == (CHANNELS if sure else CHANNELS - set(STDS))
+    read = read_estimate(path)
+    assert set(read.maps) == set(estimate.maps)
+    assert not np.array_equal(edit(photo, read, melanin=2), photo)
+    assert montage(photo, read).ndim == 3
+    projected = read_for_projection(path)
+    assert set(STDS) <= set(projected.maps) if sure else not set(STDS) & set(projected.maps)
+    assert projected.landmarks is None
+    assert projected.box == boxed.box
 
 
 def test_existing_results_need_overwrite(tmp_path, by_hand):
