@@ -61,7 +61,11 @@ def run(options: argparse.Namespace) -> None:
 
     estimate = read_estimate(options.estimate)
     if estimate.landmarks is None:
-        raise InputError(f"{options.estimate}: holds no landmarks, so no head can be fitted to it")
+        raise InputError(
+            f"{options.estimate}: holds no landmarks, which fitting a head needs; estimate the "
+            "photo again without --face-box, with MediaPipe installed "
+            "(pip install 'bioface[train]')"
+        )
     provider = load_provider(options.heads)
     head = provider.mean()
     bpy = import_bpy()

@@ -31,7 +31,7 @@ from bioface.photo.crop import FRAMING
 from bioface.photo.network import MULTIPLE
 from bioface.photo.onnx_runtime import FORMAT, VERSION, OnnxNetwork
 from bioface.spectral.illuminant import NAMES
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, unit_slope
 
 OPSET = 18
 INPUT = "srgb"
@@ -70,19 +70,13 @@ class _Estimator(nn.Module):
         values = vars(prediction) | {
             "melanin": prediction.melanin,
             "haemoglobin": prediction.haemoglobin,
-            "melanin_std": prediction.melanin_u_std * _slope(prediction.melanin, MELANIN_RANGE),
+            "melanin_std": prediction.melanin_u_std * unit_slope(prediction.melanin, MELANIN_RANGE),
             "haemoglobin_std": prediction.haemoglobin_u_std
-            * _slope(prediction.haemoglobin, HAEMOGLOBIN_RANGE),
+            * unit_slope(prediction.haemoglobin, HAEMOGLOBIN_RANGE),
             "tone": self.decoder.tone(prediction),
         }
         chosen = (values[name] for name in OUTPUTS)
         return tuple(v[..., :height, :width] if v.ndim == 3 else v for v in chosen)
-
-
-def _slope(fraction: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """By how much a volume fraction grows with its unit u (`bioface.spectral.units`)."""
-    low, high = (bound ** (1 / 3) for bound in bounds)
-    return 3 * (high - low) * fraction ** (2 / 3)
 
 
 def known_inputs(model: TrainedModel, batch: int, given: float = 0.0) -> tuple[Tensor, ...]:

@@ -73,15 +73,6 @@ class Reading:
     haemoglobin_u_std: np.ndarray | None = None
 
 
-def unit_slope(fraction: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
-    """By how much a volume fraction grows with its unit u (`bioface.spectral.units`).
-
-    Turns small errors in u into errors of the fraction.
-    """
-    low, high = (bound ** (1 / 3) for bound in bounds)
-    return 3 * (high - low) * fraction ** (2 / 3)
-
-
 class Network(Protocol):
     """Trained weights, ready to read crops."""
 

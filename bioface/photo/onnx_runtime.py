@@ -18,10 +18,10 @@ import onnxruntime
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError
-from bioface.photo.network import Reading, unit_slope
+from bioface.photo.network import Reading
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit, unit_slope
 
 FORMAT = "bioface-onnx"
 VERSION = "1"

@@ -27,7 +27,6 @@ from bioface.photo.network import (
     Runtime,
     as_network,
     load_network,
-    unit_slope,
 )
 from bioface.photo.resample import fill_outside
 from bioface.photo.result import COLOURS, SCALARS, STDS, Estimate, FaceEstimate
@@ -41,7 +40,7 @@ from bioface.spectral.colour import (
     xyz_to_lab,
 )
 from bioface.spectral.illuminant import NAMES, mix
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, unit_slope
 
 if TYPE_CHECKING:
     from bioface.learn.weights import TrainedModel

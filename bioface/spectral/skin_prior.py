@@ -8,7 +8,8 @@ the specular offset held, grows as a quadratic form of the departures d:
 P is large along directions in which measured spectra would be fitted worse, and nearly 0 along
 those that only change what the pigments mean; the second term, with the spreads s of the
 calibration's own prior, holds the latter. A cost of 0.1 raises the median CIEDE2000 of measured
-spectra, 1.38, by 0.1 at most, a cost of 3 along the worst directions by 1. `scripts/derive_skin_prior` writes the table.
+spectra, 1.38, by 0.1 at most, a cost of 3 along the worst directions by 1.
+`scripts/derive_skin_prior` writes the table.
 """
 
 from __future__ import annotations

@@ -21,3 +21,9 @@ def from_unit(u: Any, bounds: tuple[float, float]) -> Any:
     """The inverse of `to_unit`, for u above the value at which the fraction is 0."""
     lo, hi = bounds[0] ** (1 / 3), bounds[1] ** (1 / 3)
     return (lo + u * (hi - lo)) ** 3
+
+
+def unit_slope(fraction: Any, bounds: tuple[float, float]) -> Any:
+    """Growth of a volume fraction per u there: turns small errors of u into its own."""
+    lo, hi = bounds[0] ** (1 / 3), bounds[1] ** (1 / 3)
+    return 3 * (hi - lo) * fraction ** (2 / 3)
