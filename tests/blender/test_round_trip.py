@@ -11,7 +11,13 @@ from synth.sample.scene import sample_scene
 
 pytestmark = pytest.mark.bpy
 
-PIXELS, TEXELS = 160, 256
+PIXELS, TEXELS = 320, 256
+
+COVERING = (
+    "hair_share", "brow_share", "beard_share", "clothes_share", "glasses_share", "headwear_share",
+    "makeup_share", "defocus_share",
+)  # fmt: skip
+"""What hides or blurs the skin, and so the maps."""
 
 
 def texture(head, values):
@@ -28,7 +34,7 @@ def texture(head, values):
 def test_rendered_maps_come_back_where_seen():
     from synth.blender.render import render_sample
 
-    config = SampleConfig(yaw=25.0, hair_share=0.0, brow_share=0.0, beard_share=0.0)
+    config = SampleConfig(yaw=25.0, **{share: 0.0 for share in COVERING})
     scene = sample_scene(np.random.default_rng(1), config, load_provider("procedural"))
     channels = render_sample(scene, PIXELS, samples=8)
     mask = channels["mask"]
