@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,24 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from bioface.errors import InputError
 from bioface.learn.relight import Relighter, Targets
+
+
+class Steps(IterableDataset):
+    """Endless batches `at(start)`, `at(start + 1)`, ...; a loader's workers share the steps."""
+
+    def __init__(self, at: Callable[[int], Any], start: int) -> None:
+        super().__init__()
+        self.at = at
+        self.start = start
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        step, stride = self.start, 1
+        if worker is not None:
+            step, stride = self.start + worker.id, worker.num_workers
+        while True:
+            yield self.at(step)
+            step += stride
 
 
 class RelitBatches(IterableDataset):
@@ -35,13 +54,7 @@ class RelitBatches(IterableDataset):
         self.start = start
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
-        worker = get_worker_info()
-        step, stride = self.start, 1
-        if worker is not None:
-            step, stride = self.start + worker.id, worker.num_workers
-        while True:
-            yield self.at(step)
-            step += stride
+        return iter(Steps(self.at, self.start))
 
     def at(self, step: int) -> tuple[Tensor, Targets]:
         """Batch number `step`, made on one thread: sums differ in the last bit between threads."""

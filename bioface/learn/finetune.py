@@ -19,12 +19,12 @@ from torch import Tensor
 
 from bioface.atomic import write_text
 from bioface.learn import losses as objectives
-from bioface.learn.batches import RelitBatches
+from bioface.learn.batches import RelitBatches, Steps
 from bioface.learn.consistency import KINDS, Changes
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
-from bioface.learn.parallel import Steps, own_device
+from bioface.learn.parallel import own_device
 from bioface.learn.photo_losses import (
     WEIGHTS_OF_LOSSES,
     PhotoBatch,

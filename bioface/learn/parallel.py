@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from bioface.errors import InputError
 
@@ -41,24 +41,6 @@ def check_devices(devices: int, batch: int) -> None:
         )
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise InputError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
-
-
-class Steps(IterableDataset):
-    """Endless batches `at(start)`, `at(start + 1)`, ...; a loader's workers share the steps."""
-
-    def __init__(self, at: Callable[[int], Any], start: int) -> None:
-        super().__init__()
-        self.at = at
-        self.start = start
-
-    def __iter__(self) -> Iterator[Any]:
-        worker = get_worker_info()
-        step, stride = self.start, 1
-        if worker is not None:
-            step, stride = self.start + worker.id, worker.num_workers
-        while True:
-            yield self.at(step)
-            step += stride
 
 
 class Shares(IterableDataset):

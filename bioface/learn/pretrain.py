@@ -18,11 +18,11 @@ from bioface.atomic import write_text
 from bioface.errors import InputError
 from bioface.learn import paper
 from bioface.learn.accuracy import held_out_accuracy, require_skin
-from bioface.learn.batches import RelitBatches
+from bioface.learn.batches import RelitBatches, Steps
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.paper_network import PaperConfig, PaperEncoder
-from bioface.learn.parallel import Steps, own_device
+from bioface.learn.parallel import own_device
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split_samples
