@@ -52,12 +52,11 @@ def results_folder(context: bpy.types.Context) -> Path:
 
 
 def network_file(context: bpy.types.Context) -> str | None:
-    """The weights that read photos: the user's, else the extension's, else the package's (None)."""
+    """The weights that read photos: the user's, else None for those of the package."""
     chosen = preferences(context)
     if chosen is not None and chosen.network:
         return str(Path(bpy.path.abspath(chosen.network)))
-    own = Path(__file__).with_name("network.onnx")
-    return str(own) if own.is_file() else None
+    return None
 
 
 register, unregister = bpy.utils.register_classes_factory((BIOFACE_AP_preferences,))
