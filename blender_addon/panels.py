@@ -23,6 +23,11 @@ _LABELS = {
 """What is shown beside a slider, where the socket's name is too long."""
 
 
+_PIGMENTS = (("melanin", "Melanin"), ("haemoglobin", "Blood"))
+_UNCERTAINTIES = (("melanin_std", "Melanin ±"), ("haemoglobin_std", "Blood ±"))
+"""Maps of a picture that are shown side by side, and their titles."""
+
+
 class _SideBar:
     """Where the panels stand, and how they lay out their properties."""
 
@@ -83,27 +88,22 @@ class BIOFACE_PT_photo(_SideBar, bpy.types.Panel):
         layout.row().prop(source, "kind", expand=True)
         layout.prop(source, "filepath", text="Picture")
         if source.kind == "PHOTO":
-            layout.prop(source, "use_box")
+            row = layout.row(heading="Face Box")
+            row.prop(source, "use_box", text="")
+            row.operator("bioface.face_box_draw", text="Draw", icon="SELECT_SET")
             if source.use_box:
                 column = layout.column(align=True)
                 column.prop(source, "box_corner")
                 column.prop(source, "box_side")
         _run_button(layout, context, BIOFACE_OT_photo_estimate, "OUTLINER_OB_IMAGE")
-        if source.melanin is None or source.haemoglobin is None:
+        if not source.maps:
             return
-        box = layout.box().row()
-        for image, span, title in (
-            (source.melanin, source.melanin_range, "Melanin"),
-            (source.haemoglobin, source.haemoglobin_range, "Blood"),
-        ):
-            column = box.column(align=True)
-            column.label(text=f"{bpy.app.translations.pgettext_iface(title)} {span[2]:.1%}")
-            column.template_icon(icon_value=image.preview_ensure().icon_id, scale=6.0)
-            ends = column.row()
-            ends.label(text=f"{span[0]:.1%}")
-            high = ends.row()
-            high.alignment = "RIGHT"
-            high.label(text=f"{span[1]:.1%}")
+        _maps_row(layout, source, _PIGMENTS)
+        if _UNCERTAINTIES[0][0] in source.maps:
+            header, body = layout.panel_prop(source, "show_uncertainty")
+            header.label(text="Uncertainty")
+            if body is not None:
+                _maps_row(body, source, _UNCERTAINTIES)
         if source.kind == "ALBEDO":
             _button(layout, "bioface.maps_attach", "MATERIAL")
 
@@ -209,6 +209,24 @@ def _slider(layout: bpy.types.UILayout, socket: bpy.types.NodeSocket, text: str)
     name.alignment = "RIGHT"
     name.label(text=text)
     row.label(text="From Image", icon="IMAGE_DATA")
+
+
+def _maps_row(
+    layout: bpy.types.UILayout, source: bpy.types.PropertyGroup, shown: tuple[tuple[str, str], ...]
+) -> None:
+    """Maps in false colours side by side: median above, ends of the colour bar below."""
+    box = layout.box().row()
+    for name, title in shown:
+        item = source.maps[name]
+        column = box.column(align=True)
+        column.label(text=f"{bpy.app.translations.pgettext_iface(title)} {item.median:.1%}")
+        if item.image is not None:
+            column.template_icon(icon_value=item.image.preview_ensure().icon_id, scale=6.0)
+        ends = column.row()
+        ends.label(text=f"{item.low:.1%}")
+        high = ends.row()
+        high.alignment = "RIGHT"
+        high.label(text=f"{item.high:.1%}")
 
 
 def _button(layout: bpy.types.UILayout, operator: str, icon: str) -> None:

@@ -1,6 +1,8 @@
 """Settings that are kept with a scene, and what runs at the moment."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -19,15 +21,49 @@ def _is_camera(_: bpy.types.PropertyGroup, candidate: bpy.types.Object) -> bool:
     return candidate.type == "CAMERA"
 
 
+def _file(name: str, description: str) -> Any:
+    return bpy.props.StringProperty(name=name, description=description, subtype="FILE_PATH")
+
+
+def _samples(description: str) -> Any:
+    return bpy.props.IntProperty(
+        name="Samples", description=description, default=64, min=1, max=65536
+    )
+
+
+def _side(name: str, description: str, default: int, least: int, most: int) -> Any:
+    return bpy.props.IntProperty(
+        name=name,
+        description=description,
+        subtype="PIXEL",
+        default=default,
+        min=least,
+        max=most,
+    )
+
+
+class BIOFACE_PG_map(bpy.types.PropertyGroup):
+    """One map of the picture that was read last, as it is shown; named as its channel."""
+
+    image: bpy.props.PointerProperty(
+        name="Image", description="The map in false colours", type=bpy.types.Image
+    )
+    low: bpy.props.FloatProperty(
+        name="Low", description="Volume fraction at the left end of the colour bar"
+    )
+    high: bpy.props.FloatProperty(
+        name="High", description="Volume fraction at the right end of the colour bar"
+    )
+    median: bpy.props.FloatProperty(name="Median", description="Median over the skin")
+
+
 class BIOFACE_PG_source(bpy.types.PropertyGroup):
     """What skin is read from: `scene.bioface.source`."""
 
     kind: bpy.props.EnumProperty(
         name="Read From", description="What the picture shows", items=SOURCES
     )
-    filepath: bpy.props.StringProperty(
-        name="Picture", description="Picture to read skin from", subtype="FILE_PATH"
-    )
+    filepath: _file("Picture", "Picture to read skin from")
     use_box: bpy.props.BoolProperty(
         name="Face Box",
         description="Say where the face is, when it is not found or the wrong one is",
@@ -41,38 +77,32 @@ class BIOFACE_PG_source(bpy.types.PropertyGroup):
         size=2,
         subtype="COORDINATES",
     )
-    box_side: bpy.props.IntProperty(
-        name="Side",
-        description="Side of that square",
-        subtype="PIXEL",
-        default=256,
-        min=20,
+    box_side: _side("Side", "Side of that square", 256, 20, 65536)
+    result: _file("Maps", "The maps that were read last")
+    maps: bpy.props.CollectionProperty(type=BIOFACE_PG_map)
+    show_uncertainty: bpy.props.BoolProperty(
+        name="Uncertainty", description="Show how far the pigments of each pixel may be off"
     )
-    result: bpy.props.StringProperty(
-        name="Maps", description="The maps that were read last", subtype="FILE_PATH"
-    )
-    melanin: bpy.props.PointerProperty(
-        name="Melanin", description="The melanin in false colours", type=bpy.types.Image
-    )
-    haemoglobin: bpy.props.PointerProperty(
-        name="Haemoglobin", description="The haemoglobin in false colours", type=bpy.types.Image
-    )
-    melanin_range: bpy.props.FloatVectorProperty(
-        name="Melanin Range", description="Ends of the colour bar, and median", size=3
-    )
-    haemoglobin_range: bpy.props.FloatVectorProperty(
-        name="Haemoglobin Range", description="Ends of the colour bar, and median", size=3
-    )
+
+    def set_box(self, x: float, y: float, side: float) -> None:
+        """Say where the face is: upper left corner and side of its square, pixels."""
+        self.box_corner, self.box_side = (round(x), round(y)), round(side)
+
+    def show(self, shown: Mapping[str, Any]) -> None:
+        """List maps as `synth.blender.preview.show_maps` gives them, instead of those before."""
+        former = {item.image for item in self.maps} - {None}
+        self.maps.clear()
+        for name, map_shown in shown.items():
+            item = self.maps.add()
+            item.name, item.image, item.median = name, map_shown.image, map_shown.median
+            item.low, item.high = map_shown.low, map_shown.high
+        bpy.data.batch_remove([image for image in former if not image.users])
 
 
 class BIOFACE_PG_photo(bpy.types.PropertyGroup):
     """One photo of a character: an item of `scene.bioface.photos`."""
 
-    filepath: bpy.props.StringProperty(
-        name="Maps",
-        description="EXR with the skin maps of the photo; its JSON stands beside it",
-        subtype="FILE_PATH",
-    )
+    filepath: _file("Maps", "EXR with the skin maps of the photo; its JSON stands beside it")
     camera: bpy.props.PointerProperty(
         name="Camera",
         description=(
@@ -104,17 +134,8 @@ class BIOFACE_PG_dataset(bpy.types.PropertyGroup):
     count: bpy.props.IntProperty(
         name="Pictures", description="How many the dataset shall hold", default=16, min=1
     )
-    size: bpy.props.IntProperty(
-        name="Size",
-        description="Width and height of each picture",
-        subtype="PIXEL",
-        default=128,
-        min=16,
-        max=4096,
-    )
-    samples: bpy.props.IntProperty(
-        name="Samples", description="Samples per pixel", default=64, min=1, max=65536
-    )
+    size: _side("Size", "Width and height of each picture", 128, 16, 4096)
+    samples: _samples("Samples per pixel")
     seed: bpy.props.IntProperty(
         name="Seed", description="The same seed gives the same faces", default=0, min=0
     )
@@ -126,12 +147,8 @@ class BIOFACE_PG_dataset(bpy.types.PropertyGroup):
         max=64,
     )
     heads: bpy.props.EnumProperty(name="Heads", description="Where heads come from", items=HEADS)
-    heads_file: bpy.props.StringProperty(
-        name="Head File", description="OBJ file of a head of your own", subtype="FILE_PATH"
-    )
-    sheet: bpy.props.StringProperty(
-        name="Contact Sheet", description="Picture of the dataset made last", subtype="FILE_PATH"
-    )
+    heads_file: _file("Head File", "OBJ file of a head of your own")
+    sheet: _file("Contact Sheet", "Picture of the dataset made last")
 
     def settings(self) -> dict[str, object]:
         """Keyword arguments of `synth.generate.Settings`."""
@@ -148,13 +165,8 @@ class BIOFACE_PG_settings(bpy.types.PropertyGroup):
     active_photo: bpy.props.IntProperty(
         name="Active Photo", description="Photo whose settings are shown"
     )
-    texture_size: bpy.props.IntProperty(
-        name="Texture Size",
-        description="Width and height of the skin textures, of each UDIM tile",
-        subtype="PIXEL",
-        default=1024,
-        min=64,
-        max=8192,
+    texture_size: _side(
+        "Texture Size", "Width and height of the skin textures, of each UDIM tile", 1024, 64, 8192
     )
     level: bpy.props.BoolProperty(
         name="Match Photos",
@@ -162,13 +174,7 @@ class BIOFACE_PG_settings(bpy.types.PropertyGroup):
         default=True,
     )
     dataset: bpy.props.PointerProperty(type=BIOFACE_PG_dataset)
-    truth_samples: bpy.props.IntProperty(
-        name="Samples",
-        description="Samples per pixel of the ground truth",
-        default=64,
-        min=1,
-        max=65536,
-    )
+    truth_samples: _samples("Samples per pixel of the ground truth")
 
     def add_photo(self, filepath: str) -> None:
         """Put maps on the list of the character's photos, once, and make them active."""
@@ -196,6 +202,7 @@ class BIOFACE_PG_running(bpy.types.PropertyGroup):
 
 
 _CLASSES = (
+    BIOFACE_PG_map,
     BIOFACE_PG_source,
     BIOFACE_PG_photo,
     BIOFACE_PG_dataset,

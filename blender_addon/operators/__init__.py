@@ -5,6 +5,7 @@ import bpy
 from . import task
 from .asset_library_add import BIOFACE_OT_asset_library_add
 from .dataset_generate import BIOFACE_OT_contact_sheet_open, BIOFACE_OT_dataset_generate
+from .face_box_draw import BIOFACE_OT_face_box_draw
 from .head_add import BIOFACE_OT_head_add
 from .maps_attach import BIOFACE_OT_maps_attach
 from .maps_project import BIOFACE_OT_maps_project
@@ -23,6 +24,7 @@ _CLASSES = (
     BIOFACE_OT_skin_preset_set,
     BIOFACE_OT_head_add,
     BIOFACE_OT_photo_estimate,
+    BIOFACE_OT_face_box_draw,
     BIOFACE_OT_photo_add,
     BIOFACE_OT_photo_remove,
     BIOFACE_OT_maps_project,

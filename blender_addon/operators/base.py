@@ -1,8 +1,16 @@
 """What the operators share: errors become a short report, with the trace on the console."""
 
 import traceback
+from typing import Any
 
 import bpy
+
+
+def file_argument(name: str, description: str) -> Any:
+    """The property `filepath` of an operator: forgotten after each call."""
+    return bpy.props.StringProperty(
+        name=name, description=description, subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
 
 
 class BaseOperator(bpy.types.Operator):

@@ -2,7 +2,7 @@
 
 import bpy
 
-from .base import MeshOperator
+from .base import MeshOperator, file_argument
 
 
 class BIOFACE_OT_maps_attach(MeshOperator):
@@ -11,12 +11,7 @@ class BIOFACE_OT_maps_attach(MeshOperator):
     bl_idname = "bioface.maps_attach"
     bl_label = "Use on Active Object"
 
-    filepath: bpy.props.StringProperty(
-        name="Maps",
-        description="EXR of an albedo texture; empty: the one that was read last",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
-    )
+    filepath: file_argument("Maps", "EXR of an albedo texture; empty: the one that was read last")
 
     def apply(self, context: bpy.types.Context) -> str:
         """Put the maps into the object's skin material, adding it where there is none."""

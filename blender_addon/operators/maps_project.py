@@ -2,7 +2,7 @@
 
 import bpy
 
-from .base import MeshOperator
+from .base import MeshOperator, file_argument
 
 
 class BIOFACE_OT_maps_project(MeshOperator):
@@ -14,12 +14,7 @@ class BIOFACE_OT_maps_project(MeshOperator):
     bl_idname = "bioface.maps_project"
     bl_label = "Project onto Character"
 
-    filepath: bpy.props.StringProperty(
-        name="Maps",
-        description="EXR of one photo, instead of the list",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
-    )
+    filepath: file_argument("Maps", "EXR of one photo, instead of the list")
 
     def apply(self, context: bpy.types.Context) -> str:
         """Fill the object's textures; see `synth.blender.character.project_estimates`."""

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ..preferences import network_file, results_folder
+from .base import file_argument
 from .task import TaskOperator
 
 
@@ -18,12 +19,7 @@ class BIOFACE_OT_photo_estimate(TaskOperator):
     bl_label = "Read Skin"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender's convention)
 
-    filepath: bpy.props.StringProperty(
-        name="Picture",
-        description="Picture to read; empty: the one that the panel names",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
-    )
+    filepath: file_argument("Picture", "Picture to read; empty: the one that the panel names")
 
     def job(self, context: bpy.types.Context) -> Any:
         """Check the picture and start reading."""
@@ -57,18 +53,17 @@ class BIOFACE_OT_photo_estimate(TaskOperator):
             face_box=box,
         )
 
-    def finish(self, context: bpy.types.Context, result: dict[str, str]) -> str:
+    def finish(self, context: bpy.types.Context, result: dict[str, Any]) -> str:
         """Show the maps; those of a photo go on the list of the character."""
         from synth.blender.preview import show_maps
+        from synth.project import MAPS
 
         settings = context.scene.bioface
         source = settings.source
         source.result = result["path"]
-        numbers = []
-        for name, shown in show_maps(bpy, result["path"]).items():
-            setattr(source, name, shown.image)
-            setattr(source, f"{name}_range", (shown.low, shown.high, shown.median))
-            numbers.append(f"{name} {100 * shown.median:.1f} %")
+        source.show(show_maps(bpy, result["path"]))
         if source.kind == "PHOTO":
+            source.set_box(*result["face_box"])
             settings.add_photo(result["path"])
-        return f"{Path(source.filepath).name}: {', '.join(numbers)}"
+        said = (f"{name} {100 * source.maps[name].median:.1f} %" for name in MAPS)
+        return f"{Path(source.filepath).name}: {', '.join(said)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from .base import file_argument
 from .task import TaskOperator
 
 
@@ -18,12 +19,7 @@ class BIOFACE_OT_scene_ground_truth(TaskOperator):
     bl_idname = "bioface.scene_ground_truth"
     bl_label = "Render Ground Truth"
 
-    filepath: bpy.props.StringProperty(
-        name="File",
-        description="EXR to write, with a JSON beside it. Empty: beside the .blend",
-        subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
-    )
+    filepath: file_argument("File", "EXR to write, with a JSON beside it. Empty: beside the .blend")
 
     def job(self, context: bpy.types.Context) -> Any:
         """Save a copy of the file and start rendering it."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from bioface.errors import InputError
 from bioface.exr import read_exr
+from bioface.photo.result import STDS
 from synth.project import MAPS
 
 SIDE = 512
@@ -18,6 +19,7 @@ SIDE = 512
 _RAMPS = {
     "melanin": ((1.00, 0.96, 0.88), (0.70, 0.45, 0.25), (0.16, 0.07, 0.04)),
     "haemoglobin": ((1.00, 0.95, 0.92), (0.90, 0.38, 0.30), (0.33, 0.00, 0.06)),
+    **dict.fromkeys(STDS, ((0.95, 0.97, 1.00), (0.35, 0.55, 0.80), (0.04, 0.09, 0.26))),
 }
 """sRGB from little to much: light to dark, so that they are readable in grey as well."""
 _OUTSIDE = (0.19, 0.19, 0.19)
@@ -50,6 +52,9 @@ class ShownMap:
 def show_maps(bpy: Any, path: str | Path) -> dict[str, ShownMap]:
     """Pictures of the melanin and haemoglobin in an EXR, replacing those of an earlier call.
 
+    By channel; with them the standard deviations `melanin_std` and `haemoglobin_std`, in an EXR
+    that holds these.
+
     Raises
     ------
     InputError
@@ -64,7 +69,7 @@ def show_maps(bpy: Any, path: str | Path) -> dict[str, ShownMap]:
         raise InputError(f"{path}: holds no skin")
     window = _window(skin)
     shown = {}
-    for name in MAPS:
+    for name in (*MAPS, *(name for name in STDS if name in planes)):
         low, median, high = (float(v) for v in np.percentile(planes[name][skin], (1, 50, 99)))
         high = max(high, low + 1e-6)
         picture = false_colours(planes[name][window], skin[window], name, low, high)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bioface.errors import BiofaceError
+from bioface.errors import BiofaceError, InputError
 
 PREFIX = "bioface-task "
 
@@ -100,8 +100,8 @@ def estimate_photo(
     weights: str | None,
     face_box: list[float] | None,
     progress: Progress,
-) -> dict[str, str]:
-    """Read the maps of a photo's faces into `folder` by onnxruntime; returns the EXR's `path`.
+) -> dict[str, Any]:
+    """Read the maps of a photo's faces into `folder` by onnxruntime.
 
     Parameters
     ----------
@@ -109,6 +109,10 @@ def estimate_photo(
         ONNX file of `bioface export onnx`; None: the weights of the package.
     face_box
         x, y and side of the square around the face, in pixels; None: it is looked for.
+
+    Returns
+    -------
+    `path` of the EXR, and the `face_box` of the largest face as it is given.
     """
     from bioface.photo.files import read_photo
     from bioface.photo.network import load_network
@@ -119,12 +123,18 @@ def estimate_photo(
     network = load_network(weights, "onnx")
     progress(1, 4, "looking for the face")
     srgb = read_photo(photo)
-    faces = faces_in(srgb, photo, network, None if face_box is None else [_square(face_box)])
+    try:
+        faces = faces_in(srgb, photo, network, None if face_box is None else [_square(face_box)])
+    except InputError as error:
+        if face_box is not None:
+            raise
+        raise InputError(f"{photo}: no face found; draw its box with Draw Face Box") from error
     progress(2, 4, "reading the skin")
     result = read_faces(srgb, faces, network)
     progress(3, 4, "writing the maps")
-    stem = Path(photo).stem
-    return {"path": str(write_estimate(folder, stem, result, None, overwrite=True))}
+    path = write_estimate(folder, Path(photo).stem, result, None, overwrite=True)
+    (x, y), side = faces[0].centre, faces[0].size
+    return {"path": str(path), "face_box": [x - side / 2, y - side / 2, side]}
 
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -3,120 +3,12 @@
 Each test runs Blender in a process of its own, whose user folder is a temporary one.
 """
 
-import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bioface.exr import write_exr
-from bioface.spectral.skin import SkinModel
-
 pytestmark = pytest.mark.bpy
-
-ROOT = Path(__file__).resolve().parents[2]
-PRELUDE = """
-import sys
-from pathlib import Path
-import numpy as np
-import bpy
-ARCHIVE, ESTIMATE = sys.argv[1:3]
-bpy.ops.wm.read_factory_settings(use_empty=True)
-bpy.ops.extensions.package_install_files(
-    filepath=ARCHIVE, repo="user_default", enable_on_install=True
-)
-from synth.blender.skin_material import object_skin_node
-
-def fails(operator, words, **options):
-    try:
-        operator(**options)
-    except RuntimeError as error:
-        assert words in str(error), error
-    else:
-        raise AssertionError(f"no error with {words!r}")
-
-def pixels(image):
-    values = np.empty(4 * image.size[0] * image.size[1], np.float32)
-    image.pixels.foreach_get(values)
-    return values.reshape(image.size[1], image.size[0], 4)[::-1, :, 0]
-
-def plane():
-    bpy.ops.mesh.primitive_plane_add(size=2)
-    return bpy.context.object
-
-def camera():
-    data = bpy.data.cameras.new("camera")
-    data.sensor_width, data.lens = 36, 72
-    made = bpy.data.objects.new("camera", data)
-    made.location.z = 4
-    bpy.context.scene.collection.objects.link(made)
-    bpy.context.scene.camera = made
-"""
-CODA = """
-import addon_utils
-for name in [m for m in bpy.context.preferences.addons.keys() if m.endswith(".bioface")]:
-    addon_utils.disable(name)
-"""
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory):
-    """The extension, built and validated by Blender's own builder."""
-    out = tmp_path_factory.mktemp("dist")
-    result = subprocess.run(
-        [ROOT / "scripts" / "build_extension", "--platform", "any", out],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr + result.stdout
-    (found,) = out.glob("bioface-*.zip")
-    return found
-
-
-@pytest.fixture
-def estimate(tmp_path):
-    """An estimate of a photo that is all skin: melanin grows to the right, blood downwards."""
-    side = 64
-    ramp = np.linspace(0, 1, side, dtype=np.float32)
-    maps = {
-        "melanin": np.broadcast_to(0.05 + 0.2 * ramp, (side, side)),
-        "haemoglobin": np.broadcast_to(0.01 + 0.03 * ramp[:, None], (side, side)),
-        "mask": np.ones((side, side), np.float32),
-    }
-    write_exr(tmp_path / "photo.exr", maps)
-    skin = SkinModel.load()
-    angle = np.linspace(0, 6.2, 68)
-    record = {
-        "faces": [{"landmarks": np.stack([30 + 20 * np.cos(angle), 30 + 20 * np.sin(angle)], 1)}],
-        "skin_model": skin.name,
-        "skin_constants": {name: float(value) for name, value in skin.constants.items()},
-    }
-    (tmp_path / "photo.json").write_text(json.dumps(record, default=lambda array: array.tolist()))
-    return tmp_path / "photo.exr"
-
-
-@pytest.fixture
-def blender(archive, estimate, tmp_path):
-    """Run code after `PRELUDE` in a new Blender, which is disabled again at the end."""
-
-    def run(code):
-        environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "user")}
-        result = subprocess.run(
-            [sys.executable, "-c", PRELUDE + code + CODA, archive, estimate],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stderr + result.stdout
-        return result.stdout + result.stderr
-
-    return run
 
 
 def test_the_archive_holds_our_wheels_and_no_others(archive):
@@ -276,9 +168,10 @@ for name in dir(bpy.ops.bioface):
     for item in kind.properties:
         assert item.description or item.identifier in ("rna_type", "filter_glob"), item.identifier
 settings = bpy.context.scene.bioface
-for group in (settings, settings.source, settings.dataset, settings.photos.add(), running):
+source, photo = settings.source, settings.photos.add()
+for group in (settings, source, source.maps.add(), settings.dataset, photo, running):
     for item in group.bl_rna.properties:
-        if item.identifier not in ("rna_type", "name", "source", "photos", "dataset"):
+        if item.identifier not in ("rna_type", "name", "source", "maps", "photos", "dataset"):
             assert item.description, item.identifier
 """
     )
@@ -330,9 +223,10 @@ fails(bpy.ops.bioface.photo_estimate, "no such file", filepath="nothing.png")
 Path("text.png").write_text("text")
 fails(bpy.ops.bioface.photo_estimate, "not an image", filepath=str(Path("text.png").resolve()))
 assert bpy.ops.bioface.photo_estimate(filepath=str(Path("texture.png").resolve())) == {"FINISHED"}
-low, high, median = source.melanin_range
-assert low < median < high < 0.21
-assert source.melanin.preview.image_size[:] == (256, 256)
+assert [shown.name for shown in source.maps] == ["melanin", "haemoglobin"]
+shown = source.maps["melanin"]
+assert shown.low < shown.median < shown.high < 0.21
+assert shown.image.preview.image_size[:] == (256, 256)
 assert "user" in source.result
 target = plane()
 assert bpy.ops.bioface.maps_attach() == {"FINISHED"}
