@@ -39,9 +39,11 @@ class SampleConfig:
         Share of people whose median pigments are drawn from the three options below, evenly, so
         that no skin tone is rare; the others are drawn from `bioface.spectral.population`.
     melanin, haemoglobin
-        A person's median volume fraction, log-uniform: about even over skin tones (ITA).
+        Lowest and highest median volume fraction of these people. Their tone is even over the six
+        classes of ITA, their blood log-uniform, and their melanin what gives that tone.
     pigment_correlation
-        Correlation of the two medians (of the normal scores).
+        Correlation of their melanin and blood (of the normal scores of tone and blood): measured
+        people have -0.2.
     melanin_spread, haemoglobin_spread
         Standard deviation of u within a face, lips and spots left out, log-uniform.
     roughness, specular
@@ -57,8 +59,10 @@ class SampleConfig:
         temples (and, drawn apart, fine ones on the nose), a birthmark.
     makeup_share
         Share of people with make-up: some of lipstick, eye shadow, blush and foundation.
-    hair_share, brow_share, beard_share, freckle_share, clothes_share
-        Share of people with scalp hair, visible brows, a beard, freckles, a shirt.
+    hair_share, brow_share, beard_share, freckle_share
+        Share of people with scalp hair, visible brows, a beard, freckles.
+    clothes_share
+        Share of people in clothes; the others end where the mesh of the head ends.
     glasses_share, sunglasses_share
         Share of people who wear glasses, and share of glasses that are dark.
     headwear_share
@@ -86,9 +90,9 @@ class SampleConfig:
     )
     exposure: Range = (0.5, 1.3)
     uniform_share: float = 0.7
-    melanin: Range = (0.015, 0.45)
-    haemoglobin: Range = (0.003, 0.05)
-    pigment_correlation: float = 0.25
+    melanin: Range = (0.018, 0.5)
+    haemoglobin: Range = (0.003, 0.042)
+    pigment_correlation: float = -0.2
     melanin_spread: Range = (0.038, 0.091)
     haemoglobin_spread: Range = (0.053, 0.115)
     roughness: Range = (0.28, 0.75)
@@ -104,7 +108,7 @@ class SampleConfig:
     vein_share: float = 0.35
     birthmark_share: float = 0.04
     makeup_share: float = 0.22
-    clothes_share: float = 0.8
+    clothes_share: float = 1.0
     glasses_share: float = 0.22
     sunglasses_share: float = 0.15
     headwear_share: float = 0.1

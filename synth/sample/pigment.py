@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from bioface.spectral.colour import ita, reflectance_to_xyz, xyz_to_lab
 from bioface.spectral.population import UNIFORM, Population
+from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, to_unit
 from synth.sample import marks
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smoothstep
 from synth.sample.layout import Layout
 from synth.scene import HeadMesh
+
+_TONES = (-45.0, -30.0, 10.0, 28.0, 41.0, 55.0, 60.0)
+"""ITA, in degrees, between the classes that evenly drawn people come from, dark to very light."""
+
+_ATTEMPTS = 50  # very light skin cannot hold much blood, the darkest not show little
 
 _U_LIMITS = (-0.4, 1.35)
 _MEDIAN_LIMITS = (-0.15, 1.15)
@@ -213,11 +222,29 @@ def sample_person(
 
 
 def _even_medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
-    """Medians of melanin and haemoglobin in u, correlated through normal scores."""
-    first, second = rng.standard_normal(2)
-    rho = config.pigment_correlation
-    second = rho * first + math.sqrt(1 - rho**2) * second
-    share = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (first, second)])
-    low, high = np.log([config.melanin, config.haemoglobin]).T
-    melanin, haemoglobin = np.exp(low + share * (high - low))
+    """Medians of melanin and haemoglobin in u, the tone even over the classes of ITA."""
+    tone = rng.random()
+    angle = float(np.interp(tone, np.linspace(0, 1, len(_TONES)), _TONES))
+    rho, score = -config.pigment_correlation, NormalDist().inv_cdf(tone)
+    low, high = np.log(config.haemoglobin)
+    for _ in range(_ATTEMPTS):
+        other = rho * score + math.sqrt(1 - rho**2) * rng.standard_normal()
+        haemoglobin = math.exp(low + NormalDist().cdf(other) * (high - low))
+        melanin = _melanin_of(angle, haemoglobin)
+        if config.melanin[0] <= melanin <= config.melanin[1]:
+            break
+    melanin = float(np.clip(melanin, *config.melanin))
     return np.array([to_unit(melanin, MELANIN_RANGE), to_unit(haemoglobin, HAEMOGLOBIN_RANGE)])
+
+
+def _melanin_of(angle: float, haemoglobin: float) -> float:
+    """Volume fraction that gives skin with so much blood an ITA of `angle` degrees."""
+    melanin = np.geomspace(0.005, 1.0, 200)
+    reflectance = _skin().reflectance(melanin, np.full_like(melanin, haemoglobin))
+    angles = ita(xyz_to_lab(reflectance_to_xyz(reflectance)))
+    return float(np.interp(-angle, -angles, melanin))
+
+
+@functools.cache
+def _skin() -> SkinModel:
+    return SkinModel.load()
