@@ -16,17 +16,11 @@ from bioface import SkinModel, decode
 from bioface.atomic import replacing
 from bioface.photo.files import to_bytes
 from bioface.spectral.camera import CameraModel
-from bioface.spectral.colour import (
-    ITA_CLASSES,
-    ita,
-    ita_class,
-    linear_srgb_to_xyz,
-    srgb_encode,
-    xyz_to_lab,
-)
+from bioface.spectral.colour import ITA_CLASSES, srgb_encode
 from bioface.spectral.formation import Camera
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.illuminant import illuminant
+from synth.compare import sure_skin, tone
 from synth.dataset.read import Dataset
 from synth.dataset.schema import RADIANCE_CHANNELS
 from synth.scene import GROUPS
@@ -35,6 +29,10 @@ SHEET_FILE = "contact_sheet.png"
 _BACKGROUND = 0.18  # linear grey
 _SHEET_SAMPLES = 48
 _YAW_EDGES = (-45, -15, 15, 45)
+_PITCH_EDGES = (-15, -5, 5, 15)
+_AZIMUTH_EDGES = (-90, -30, 30, 90)  # of a lamp: behind, side, front, side, behind
+_ELEVATION_EDGES = (0, 30, 60)
+_SHARE_EDGES = (25, 50, 75)  # %
 _SKIN_CHANNELS = ("melanin", "haemoglobin")
 _KEPT_VALUES = 1 << 20  # of a channel for its percentiles, over the whole dataset
 
@@ -113,17 +111,26 @@ class Statistics:
         Mean share of the picture that is skin.
     tones
         Samples by ITA class of the median albedo, light to dark.
-    yaws
-        Samples by yaw of the camera, degrees.
+    yaws, pitches
+        Samples by yaw and pitch of the camera, degrees.
     setups
         Samples by light setup.
+    azimuths, elevations
+        Samples by where the strongest lamp stands as seen from the head, degrees: azimuth 0 is in
+        front of the face, positive on the subject's left; `no lamp` where there is none.
+    surroundings
+        Samples by the share of the environment in the light of the skin, per cent.
     """
 
     channels: dict[str, tuple[float, float, float, float]]
     skin_share: float
     tones: dict[str, int]
     yaws: dict[str, int]
+    pitches: dict[str, int]
     setups: dict[str, int]
+    azimuths: dict[str, int]
+    elevations: dict[str, int]
+    surroundings: dict[str, int]
 
 
 def statistics(dataset: Dataset) -> Statistics:
@@ -134,45 +141,71 @@ def statistics(dataset: Dataset) -> Statistics:
     highest: dict[str, float] = {}
     kept = max(_KEPT_VALUES // len(dataset), 1)
     tones: Counter[str] = Counter()
-    yaws: Counter[str] = Counter()
     setups: Counter[str] = Counter()
+    angles: list[tuple[float, float]] = []
+    lamps: list[tuple[float, float]] = []
+    environments: list[float] = []
     shares = []
     for index in tqdm(dataset.indices, unit="image", desc="inspect", disable=None):
         channels = dataset.channels(index)
-        skin, covered = channels["mask"] > 0.95, channels["coverage"] > 0.95
+        skin, covered = sure_skin(channels), channels["coverage"] > 0.95
         shares.append(float(channels["mask"].mean()))
         for name, plane in channels.items():
             on_skin = name in _SKIN_CHANNELS or name.startswith("albedo")
             shown = plane[skin if on_skin else covered]
             values.setdefault(name, []).append(shown[:: max(-(-shown.size // kept), 1)])
             highest[name] = max(highest.get(name, -np.inf), shown.max(initial=-np.inf))
-        tones[_tone(channels, skin)] += 1
+        tones[tone(channels, skin) if skin.any() else "no skin"] += 1
         record = dataset.record(index)
-        yaws[_bin(record["view"]["yaw"])] += 1
+        angles.append((record["view"]["yaw"], record["view"]["pitch"]))
         setups[record["light"]["setup"]] += 1
+        lamps.append(_strongest_lamp(record["light"]["lamps"]))
+        environments.append(_environment_share(channels, skin))
+    yaws, pitches = np.transpose(angles)
+    azimuths, elevations = np.transpose(lamps)
     return Statistics(
         {name: _summary(planes, highest[name]) for name, planes in sorted(values.items())},
         float(np.mean(shares)),
         {name: tones[name] for name in (*ITA_CLASSES, "no skin") if name in tones},
-        {name: yaws[name] for name in _yaw_names() if name in yaws},
+        _binned(yaws, _YAW_EDGES),
+        _binned(pitches, _PITCH_EDGES),
         dict(sorted(setups.items())),
+        _binned(azimuths, _AZIMUTH_EDGES, "no lamp"),
+        _binned(elevations, _ELEVATION_EDGES, "no lamp"),
+        _binned(environments, _SHARE_EDGES, "no light"),
     )
 
 
-def _tone(channels: Mapping[str, np.ndarray], skin: np.ndarray) -> str:
-    if not skin.any():
-        return "no skin"
-    albedo = np.array([np.median(channels[f"albedo.{c}"][skin]) for c in "RGB"], np.float64)
-    return ITA_CLASSES[int(ita_class(ita(xyz_to_lab(linear_srgb_to_xyz(albedo)))))]
+def _strongest_lamp(lamps: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Azimuth from +Z towards +X and elevation of the lamp of most irradiance; NaN without."""
+    if not lamps:
+        return np.nan, np.nan
+    x, y, z = max(lamps, key=lambda lamp: lamp["irradiance"])["position"]
+    return float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arctan2(y, np.hypot(x, z))))
 
 
-def _yaw_names() -> list[str]:
-    edges = ("", *(f"{edge:+d}" for edge in _YAW_EDGES), "")
-    return [f"{low}..{high}" for low, high in pairwise(edges)]
+def _environment_share(channels: Mapping[str, np.ndarray], skin: np.ndarray) -> float:
+    """Per cent of the diffuse light on the skin that the environment gives; NaN where all is dark.
+
+    A lamp may shine in its group.
+    """
+    lights = {group: channels[f"diffuse_shading.{group}"][skin].sum() for group in GROUPS}
+    total = sum(lights.values())
+    return float(100 * lights["environment"] / total) if total else np.nan
 
 
-def _bin(yaw: float) -> str:
-    return _yaw_names()[int(np.searchsorted(_YAW_EDGES, yaw))]
+def _binned(
+    values: Sequence[float] | np.ndarray, edges: Sequence[int], other: str = ""
+) -> dict[str, int]:
+    """Values between the edges, in order, without empty bins; NaN count as `other`."""
+    values = np.asarray(values)
+    known = values[~np.isnan(values)]
+    counts = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
+    signed = "+d" if min(edges) < 0 else "d"
+    ends = ("", *(f"{edge:{signed}}" for edge in edges), "")
+    names = [f"{low}..{high}" for low, high in pairwise(ends)]
+    found = dict(zip(names, counts.tolist(), strict=True)) | {other: len(values) - len(known)}
+    return {name: count for name, count in found.items() if count}
 
 
 def _summary(planes: Sequence[np.ndarray], highest: float) -> tuple[float, float, float, float]:
@@ -199,7 +232,11 @@ def describe(dataset: Dataset, found: Statistics) -> Iterable[str]:
     yield f"skin covers {found.skin_share:.0%} of the pictures"
     yield f"skin tone (ITA): {_counts(found.tones)}"
     yield f"yaw: {_counts(found.yaws)}"
+    yield f"pitch: {_counts(found.pitches)}"
     yield f"light: {_counts(found.setups)}"
+    yield f"strongest lamp, azimuth from the face: {_counts(found.azimuths)}"
+    yield f"strongest lamp, elevation: {_counts(found.elevations)}"
+    yield f"environment, % of the light on skin: {_counts(found.surroundings)}"
     yield f"{'channel':<30}{'5 %':>11}{'median':>11}{'95 %':>11}{'maximum':>11}"
     for name, row in found.channels.items():
         yield f"{name:<30}" + "".join(f"{value:>11.4g}" for value in row)

@@ -36,7 +36,14 @@ def channels(index, size=SIZE):
 
 
 def record(index):
-    return {"view": {"yaw": 20.0 * index}, "light": {"setup": "studio"}, "index": index}
+    lamp = {"irradiance": 1.0, "position": [100.0 * (index - 1), 100.0, 100.0]}
+    weaker = {"irradiance": 0.5, "position": [0.0, 0.0, -100.0]}
+    return {
+        "view": {"yaw": 20.0 * index, "pitch": -10.0 * index, "aperture_cm": 0.0},
+        "light": {"setup": "studio", "lamps": [weaker, lamp] if index else []},
+        "pigment": {"group": "uniform"},
+        "index": index,
+    }
 
 
 def stage(partial, index):

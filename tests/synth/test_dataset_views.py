@@ -13,7 +13,7 @@ from synth.dataset.inspect import contact_sheet, photograph, statistics, tone_ma
 from synth.dataset.pack import pack
 from synth.dataset.read import Dataset
 from synth.dataset.schema import PACKED_CHANNELS
-from synth.dataset.write import DatasetWriter
+from synth.dataset.write import DatasetWriter, stage_sample
 
 COUNT = 3
 
@@ -85,9 +85,24 @@ def test_statistics_count_every_sample(folder):
     found = statistics(Dataset(folder))
     assert sum(found.tones.values()) == COUNT
     assert found.yaws == {"-15..+15": 1, "+15..+45": 2}
+    assert found.pitches == {"..-15": 1, "-15..-5": 1, "-5..+5": 1}
     assert found.setups == {"studio": COUNT}
+    assert found.azimuths == {"-30..+30": 1, "+30..+90": 1, "no lamp": 1}
+    assert found.elevations == {"30..60": 2, "no lamp": 1}
+    assert found.surroundings == {"..25": COUNT}
     assert found.skin_share == pytest.approx(0.25)
     assert found.channels["haemoglobin"][1] == pytest.approx(0.02, rel=1e-3)
+
+
+def test_statistics_of_a_picture_without_skin_say_so(tmp_path):
+    with DatasetWriter(tmp_path / "set", info()) as writer:
+        planes = channels(0)
+        planes["mask"][:] = 0
+        line = stage_sample(writer.partial, 0, planes, record(0))
+        writer.publish(line)
+    found = statistics(Dataset(tmp_path / "set"))
+    assert found.tones == {"no skin": 1}
+    assert found.surroundings == {"no light": 1}
 
 
 def test_statistics_of_large_datasets_keep_part_of_the_pixels(folder, monkeypatch):
@@ -103,6 +118,7 @@ def test_inspect_command_writes_the_sheet_and_prints(folder, capsys):
     text = capsys.readouterr().out
     assert "3 samples of 16 px" in text
     assert "skin tone (ITA)" in text
+    assert "strongest lamp, elevation: 30..60 2, no lamp 1" in text
     assert (folder / "contact_sheet.png").stat().st_size > 0
 
 
