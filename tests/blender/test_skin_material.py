@@ -10,6 +10,7 @@ from bioface.spectral.colour import (
     reflectance_to_linear_srgb,
     xyz_to_lab,
 )
+from bioface.spectral.inverse import invert
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
@@ -249,3 +250,104 @@ def test_the_subsurface_radius_is_in_millimetres_at_any_unit_scale(bpy, metres):
     evaluated = skin_node(material).node_tree.evaluated_get(bpy.context.evaluated_depsgraph_get())
     value = evaluated.nodes["Metres per unit"].outputs[0].default_value
     assert value == pytest.approx(metres)
+
+
+MELANIN, HAEMOGLOBIN = 0.1, 0.02
+
+
+def slider_material(bpy, **sliders):
+    """Even skin without gloss and scattering, and then what `sliders` say, `_` for a space."""
+    from synth.blender.skin_material import skin_material, skin_node
+
+    material = skin_material(bpy, "skin")
+    values = {"Melanin": MELANIN, "Haemoglobin": HAEMOGLOBIN, "Specular": 0, "Subsurface": 0}
+    for name, value in {**values, **sliders}.items():
+        skin_node(material).inputs[name.replace("_", " ")].default_value = value
+    return material
+
+
+def pigments_of_plane(bpy, folder, millimetres, prepare=None, **sliders):
+    """Melanin and haemoglobin of a rendered plane relative to its even skin's, 64 x 64."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    material = slider_material(bpy, **sliders)
+    plane(bpy, material)
+    bpy.context.scene.unit_settings.scale_length = millimetres / 2000
+    if prepare is not None:
+        prepare(material)
+    rendered = render(bpy, folder / "plane.exr", "CYCLES", 64)
+    melanin, haemoglobin, _ = invert(np.clip(rendered, 0, 1))
+    return melanin / MELANIN, haemoglobin / HAEMOGLOBIN
+
+
+def test_freckles_gather_melanin_in_spots_of_their_size(bpy, tmp_path):
+    even, _ = pigments_of_plane(bpy, tmp_path, 40)
+    np.testing.assert_allclose(even, 1, atol=0.03)
+    full, blood = pigments_of_plane(bpy, tmp_path, 40, Freckles=1)
+    assert full.min() > 0.97
+    assert 1.8 < full.max() < 2.6
+    spots = full > 1.3
+    assert 0.01 < spots.mean() < 0.4
+    np.testing.assert_allclose(blood, 1, atol=0.1)
+    half, _ = pigments_of_plane(bpy, tmp_path, 40, Freckles=0.5)
+    np.testing.assert_allclose((half - 1)[spots], 0.5 * (full - 1)[spots], atol=0.1)
+
+    def outline(shown):
+        """Pixel edges between spots and other skin, for each pixel of the spots."""
+        return (np.diff(shown, axis=0).sum() + np.diff(shown, axis=1).sum()) / shown.sum()
+
+    large, _ = pigments_of_plane(bpy, tmp_path, 40, Freckles=1, Freckle_Size=6)
+    assert outline(large > 1.3) < 0.6 * outline(spots)
+
+
+def test_flush_brings_blood_in_soft_patches_where_the_mask_says(bpy, tmp_path):
+    from synth.blender.images import data_image
+    from synth.blender.skin_material import skin_node
+
+    melanin, blood = pigments_of_plane(bpy, tmp_path, 100, Flush=1)
+    np.testing.assert_allclose(melanin, 1, atol=0.1)
+    assert blood.min() > 0.97
+    assert 1.8 < blood.max() < 3.1
+    assert max(np.abs(np.diff(blood, axis=axis)).max() for axis in (0, 1)) < 0.5
+
+    def keep_to_the_right(material):
+        mask = np.zeros((64, 64), np.float32)
+        mask[:, 32:] = 1
+        tree = material.node_tree
+        texture = tree.nodes.new("ShaderNodeTexImage")
+        texture.image, texture.interpolation = data_image(bpy, "mask", mask), "Closest"
+        tree.links.new(texture.outputs["Color"], skin_node(material).inputs["Flush Mask"])
+
+    _, masked = pigments_of_plane(bpy, tmp_path, 100, keep_to_the_right, Flush=1)
+    np.testing.assert_allclose(masked[:, :31], 1, atol=0.03)
+    np.testing.assert_allclose(masked[:, 33:], blood[:, 33:], atol=0.03)
+
+
+def test_oiliness_sharpens_the_highlight_and_hardly_changes_the_rest(bpy, tmp_path):
+    def ball(**sliders):
+        """A ball lit from the camera, 64 x 64: its middle mirrors the lamp, its edge does not."""
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        plane(bpy, slider_material(bpy, **sliders))
+        flat = bpy.context.object
+        bpy.ops.mesh.primitive_uv_sphere_add(segments=48, ring_count=24)
+        bpy.ops.object.shade_smooth()
+        bpy.context.object.data.materials.append(flat.active_material)
+        flat.hide_render = True
+        bpy.context.scene.world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0
+        lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN"))
+        lamp.data.energy, lamp.data.angle = 2, 0.1
+        bpy.context.scene.collection.objects.link(lamp)
+        return render(bpy, tmp_path / "ball.exr", "CYCLES", 64)
+
+    matt, dry, oily = ball(), ball(Specular=0.5), ball(Specular=0.5, Oiliness=1)
+    across = (np.arange(64) - 31.5) / 32
+    radius = np.hypot(*np.meshgrid(across, across))
+    middle, edge = radius < 0.1, (radius > 0.8) & (radius < 0.95)
+    gloss = {name: (shown - matt).mean(2) for name, shown in (("dry", dry), ("oily", oily))}
+    assert gloss["oily"][middle].mean() > 1.5 * gloss["dry"][middle].mean()
+    wide = {name: (plane > plane.max() / 2).sum() for name, plane in gloss.items()}
+    assert wide["oily"] < wide["dry"]
+    kept = oily[edge].mean(0) / dry[edge].mean(0)
+    assert (kept > 0.8).all()  # the film mirrors what would have reached the skin
+    assert (kept < 1).all()
+    added = (oily - dry)[middle].mean(0)
+    np.testing.assert_allclose(added, added.mean(), rtol=0.15)
