@@ -76,6 +76,24 @@ class Placement:
         return 0 <= x + side / 2 <= self.width and 0 <= y + side / 2 <= self.height
 
 
+def free_room(area: bpy.types.Area) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of what bars leave free of an area's main region, in its pixels."""
+    whole = next(region for region in area.regions if region.type == "WINDOW")
+    left, bottom, right, top = 0, 0, whole.width, whole.height
+    for region in area.regions:
+        if region == whole or min(region.width, region.height) <= 1:
+            continue
+        if region.alignment == "LEFT":
+            left = max(left, region.x + region.width - whole.x)
+        elif region.alignment == "RIGHT":
+            right = min(right, region.x - whole.x)
+        elif region.alignment == "TOP":
+            top = min(top, region.y - whole.y)
+        elif region.alignment == "BOTTOM":
+            bottom = max(bottom, region.y + region.height - whole.y)
+    return left, bottom, right, top
+
+
 class PhotoOverlay:
     """Covers a 3D view with a photo until it is removed.
 
@@ -105,21 +123,8 @@ class PhotoOverlay:
 
     @property
     def placement(self) -> Placement:
-        """Where the photo lies now: beside the tool bar and the side bar, below the header."""
-        whole = self._region
-        left, bottom, right, top = 0, 0, whole.width, whole.height
-        for region in self._area.regions:
-            if region == whole or min(region.width, region.height) <= 1:
-                continue
-            if region.alignment == "LEFT":
-                left = max(left, region.x + region.width - whole.x)
-            elif region.alignment == "RIGHT":
-                right = min(right, region.x - whole.x)
-            elif region.alignment == "TOP":
-                top = min(top, region.y - whole.y)
-            elif region.alignment == "BOTTOM":
-                bottom = max(bottom, region.y + region.height - whole.y)
-        return Placement.inside((left, bottom, right, top), self._shape)
+        """Where the photo lies now."""
+        return Placement.inside(free_room(self._area), self._shape)
 
     def pointer(self, event: bpy.types.Event) -> tuple[float, float]:
         """Where the mouse is, in the region."""

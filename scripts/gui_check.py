@@ -14,8 +14,9 @@ from pathlib import Path
 import bpy
 
 WORK = Path(sys.argv[sys.argv.index("--") + 1])
-FACE_BOX = (92, 124, 200)
-"""Left, top and side of the face in portrait.png, whose picture is made by gui_check."""
+PHOTO, PHOTO_SHAPE = WORK / "astronaut.png", (512, 512)
+FACE_BOX = (179, 86, 92)
+"""Left, top and side of the face in the photo."""
 
 _failed = []
 
@@ -48,6 +49,66 @@ def open_tab():
     subprocess.run(["xdotool", "mousemove", "400", "760"], check=True)
     yield 0.5
     assert bar.active_panel_category == "BioFace", "the tab BioFace was not found"
+
+
+def scrolled(notches):
+    """Turn the mouse wheel over the side bar: down where negative."""
+    bar = next(r for r in view()["area"].regions if r.type == "UI")
+    height = bpy.context.window_manager.windows[0].height
+    at = (bar.x + bar.width // 2, height - bar.y - bar.height // 2)
+    subprocess.run(["xdotool", "mousemove", *map(str, at)], check=True)
+    wheel = "5" if notches < 0 else "4"
+    subprocess.run(["xdotool", "click", "--repeat", str(abs(notches)), wheel], check=True)
+    yield 2.0
+
+
+def key(name):
+    subprocess.run(["xdotool", "key", name], check=True)
+
+
+def drag_face_box():
+    """Draw `FACE_BOX` on the photo with the mouse, photographing it on the way."""
+    area, window = view()["area"], bpy.context.window_manager.windows[0]
+    region = view()["region"]
+    overlay = next(m for name, m in sys.modules.items() if name.endswith("bioface.photo_overlay"))
+    place = overlay.Placement.inside(overlay.free_room(area), PHOTO_SHAPE)
+    x, y, side = FACE_BOX
+    for step, share in enumerate((0, 0.3, 0.6, 1)):
+        across, up = place.to_region(x + share * side, y + share * side)
+        at = (round(region.x + across), round(window.height - 1 - region.y - up))
+        subprocess.run(["xdotool", "mousemove", *map(str, at)], check=True)
+        yield 0.4
+        if step == 0:
+            subprocess.run(["xdotool", "mousedown", "1"], check=True)
+            yield 0.4
+    shot("05-face-box")
+    subprocess.run(["xdotool", "mouseup", "1"], check=True)
+    yield 1.0
+
+
+def draw_face_box():
+    """Begin to draw, think better of it, draw, undo and draw again."""
+    source = bpy.context.scene.bioface.source
+    for decision in ("Escape", "drag", "undo", "drag"):
+        if decision == "undo":
+            with bpy.context.temp_override(**view()):
+                bpy.ops.ed.undo()
+            source = bpy.context.scene.bioface.source  # undo replaces what Python holds
+            assert not source.use_box, "drawing was not undone"
+            continue
+        with bpy.context.temp_override(**view()):
+            assert bpy.ops.bioface.face_box_draw("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+        yield 1.0
+        if decision == "Escape":
+            key("Escape")
+            yield 0.5
+            assert not source.use_box, "cancelled, and yet there is a box"
+        else:
+            yield from drag_face_box()
+            drawn = (*source.box_corner, source.box_side)
+            assert source.use_box, "nothing was drawn"
+            off = max(abs(a - b) for a, b in zip(drawn, FACE_BOX, strict=True))
+            assert off <= 3, f"{drawn} was drawn instead of {FACE_BOX}"
 
 
 def wait_for(condition, seconds):
@@ -87,21 +148,32 @@ def steps():
     shot("03-preset")
 
     source = settings.source
-    source.filepath = str(WORK / "portrait.png")
-    source.use_box, source.box_corner, source.box_side = True, FACE_BOX[:2], FACE_BOX[2]
+    source.filepath = str(PHOTO)
+    read = bpy.ops.bioface.photo_estimate
     with bpy.context.temp_override(**view()):
-        assert bpy.ops.bioface.photo_estimate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+        assert read("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
     yield 1.0
     shot("04-reading")
+    bpy.ops.bioface.task_cancel()
+    yield from wait_for(idle, 10)
+    assert not source.maps, "cancelled, and yet there are maps"
+    assert not source.result, "cancelled, and yet there is a file"
+    yield from draw_face_box()
+    settings = bpy.context.scene.bioface
+    source = settings.source
+    with bpy.context.temp_override(**view()):
+        assert read("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
     yield from wait_for(idle, 240)
     assert len(source.maps) == 4, "no maps came"
-    yield 2.0
-    shot("05-photo")
+    source.show_uncertainty = True
+    yield from scrolled(-12)
+    shot("06-photo")
+    yield from scrolled(12)
     settings.texture_size = 512
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.maps_project() == {"FINISHED"}
     yield 30.0
-    shot("06-applied")
+    shot("07-applied")
 
     dataset = settings.dataset
     dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 2, 32
@@ -110,7 +182,7 @@ def steps():
         assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
     manager = bpy.context.window_manager
     yield from wait_for(lambda: manager.bioface.share > 0, 240)
-    shot("07-generating")
+    shot("08-generating")
     bpy.ops.bioface.task_cancel()
     yield from wait_for(idle, 10)
     assert not (WORK / "dataset" / "contact_sheet.png").exists()
@@ -119,7 +191,7 @@ def steps():
     yield from wait_for(idle, 400)
     assert (WORK / "dataset" / "contact_sheet.png").exists(), "the dataset was not continued"
     yield 1.0
-    shot("08-dataset")
+    shot("09-dataset")
 
 
 def advance(generator):
