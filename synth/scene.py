@@ -131,10 +131,9 @@ class Scene:
     ----------
     attributes
         Per-vertex float32 fields (V,): `skin` (0-1, the share that is bare skin: 0 on parts that
-        are not skin, less than 1 where hair, brows, a beard or clothes hide it; the mask),
-        `clothes` (0-1, the share that clothes show; 0 if left out), `melanin`, `haemoglobin`
-        (volume fractions of the skin, also under hair; 0 off skin regions; the renderer takes
-        them from the head's texture where it has one), `roughness` (0-1),
+        are not skin, less than 1 where hair, brows or a beard hide it; the mask), `melanin`,
+        `haemoglobin` (volume fractions of the skin, also under hair; 0 off skin regions; the
+        renderer takes them from the head's texture where it has one), `roughness` (0-1),
         `specular` (Principled IOR level, 0.5 is F0 = 4 %), `bump` (cm, displacement along the
         normal used as a bump map) and `reflectance.0` .. `reflectance.3` (Bernstein coefficients
         of what is not skin, for the share 1 - `skin`; 0 where that is 0).

@@ -18,7 +18,7 @@ RECOMPOSITION_TOLERANCE = 1e-5
 _COVERAGE_TOLERANCE = 1e-3
 _NEGLIGIBLE = 1e-4  # coverage below which a pixel counts as empty
 _IS_SKIN = np.array([name in SKIN_REGIONS for name in REGIONS])
-_HAIR, _ACCESSORY = REGIONS.index("hair"), REGIONS.index("accessory")
+_HAIR = REGIONS.index("hair")
 
 Passes = Mapping[str, np.ndarray]
 
@@ -157,9 +157,7 @@ def assemble(passes: Passes, scene: Scene) -> dict[str, np.ndarray]:
         channels[f"reflectance.{k}"] = np.clip(_over(plane, other), 0.0, 1.0)
     shares = np.concatenate([1.0 - coverage[..., None], regions], -1)
     region = shares.argmax(-1)
-    clothes = passes["reflectance_23"][..., 2]
-    hiding = np.where(clothes > other / 2, _ACCESSORY, _HAIR)
-    channels["region"] = np.where(_IS_SKIN[region] & (mask < other), hiding, region)
+    channels["region"] = np.where(_IS_SKIN[region] & (mask < other), _HAIR, region)
     _add_geometry(channels, passes, scene, coverage)
     return {name: np.asarray(plane, np.float32) for name, plane in channels.items()}
 

@@ -179,12 +179,11 @@ def _add_attributes(
     corner = {name: values[vertex_of_corner] for name, values in attributes.items()}
     skin = _IS_SKIN[region_of_corner] * corner.get("skin", np.float32(1))
     first, second, third, fourth = (corner[f"reflectance.{k}"] * (1 - skin) for k in range(4))
-    clothes = _IS_SKIN[region_of_corner] * corner.get("clothes", np.float32(0))
     none = np.zeros_like(first)
     vectors = {
         "pigment": (corner["melanin"] * skin, corner["haemoglobin"] * skin, skin),
         "reflectance_01": (first, second, none),
-        "reflectance_23": (third, fourth, clothes),
+        "reflectance_23": (third, fourth, none),
     }
     for name in ATTRIBUTE_AOVS:
         made = mesh.attributes.new(name, "FLOAT_VECTOR", "CORNER" if name in vectors else "FACE")

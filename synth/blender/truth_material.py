@@ -27,8 +27,7 @@ ATTRIBUTE_AOVS = ("pigment", "reflectance_01", "reflectance_23", *REGION_AOVS)
 """AOVs that show a mesh attribute of the same name.
 
 `pigment` is (melanin, haemoglobin, 1) times the share of skin; `reflectance_*` start with a pair
-of reflectance coefficients times the share of not-skin, and the last of `reflectance_23` is the
-share of clothes.
+of reflectance coefficients times the share of not-skin.
 """
 
 AOVS = (*ATTRIBUTE_AOVS, "uv", "position")

@@ -6,8 +6,8 @@ import numpy as np
 
 from synth.heads import HeadProvider
 from synth.sample.attach import attach
+from synth.sample.clothes import sample_clothes
 from synth.sample.config import SampleConfig
-from synth.sample.cover import sample_clothes
 from synth.sample.face import grow_shell, vertex_normals
 from synth.sample.glasses import sample_glasses
 from synth.sample.hair import sample_hair
@@ -44,13 +44,13 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     surface = sample_surface(rng, config, layout)
     hair = sample_hair(rng, config, layout, tone)
     reflectance, part_roughness, part_record = sample_not_skin(rng, layout, tone)
-    clothes = sample_clothes(rng, config, layout)
+    clothes, clothes_record = sample_clothes(rng, config, head)
     glasses, glasses_record = sample_glasses(rng, config, head)
     headwear, pressed, headwear_record = sample_headwear(rng, config, head)
     hair = press_hair(hair, pressed[skin])
-    covers = (makeup.cover, clothes, hair)
-    head = grow_shell(head, skin, hair.thickness + clothes.thickness)
-    strands, strand_record = sample_strands(rng, layout, head, hair)
+    covers = (makeup.cover, hair)
+    head = grow_shell(head, skin, hair.thickness)
+    strands, strand_record = sample_strands(rng, layout, head, hair, clothes)
 
     bare, bump = np.ones(len(skin)), surface.bump
     roughness, specular = surface.roughness, surface.specular
@@ -64,7 +64,6 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     reflectance[skin] = colour
     attributes = {
         "skin": _spread(bare, skin, len(region)),
-        "clothes": _spread(hair.over(clothes.coverage, 0.0), skin, len(region)),
         "melanin": _spread(melanin, skin, len(region)),
         "haemoglobin": _spread(haemoglobin, skin, len(region)),
         "roughness": part_roughness.astype(np.float32),
@@ -88,7 +87,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         "make_up": makeup.cover.record,
         "surface": surface.record,
         "hair": {**hair.record, **strand_record},
-        "clothes": clothes.record,
+        "clothes": clothes_record,
         "glasses": glasses_record,
         "headwear": headwear_record,
         "parts": part_record,
@@ -108,7 +107,7 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
         },
         "landmarks": project(view, landmarks).round(6).tolist(),
     }
-    head, attributes = attach(head, attributes, [*glasses, *headwear, *strands])
+    head, attributes = attach(head, attributes, [*clothes, *glasses, *headwear, *strands])
     return Scene(head, attributes, lights, environment, view, record)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,11 @@ STYLES = {
 
 
 def sample_strands(
-    rng: np.random.Generator, layout: Layout, head: HeadMesh, hair: Hair
+    rng: np.random.Generator,
+    layout: Layout,
+    head: HeadMesh,
+    hair: Hair,
+    worn: Sequence[Part] = (),
 ) -> tuple[list[Part], dict[str, Any]]:
     """Strands for the hair that `hair` paints, in region `hair`.
 
@@ -70,9 +74,11 @@ def sample_strands(
     ----------
     head
         The posed head with its shell of hair, of the provider of `layout`.
+    worn
+        What strands fall over, like clothes.
     """
     vertices = head.vertices.astype(np.float64)
-    field = _Field(layout, head, vertices, vertex_normals(vertices, head.faces))
+    field = _Field(layout, head, vertices, vertex_normals(vertices, head.faces), worn)
     parts: list[Part] = []
     counts = {
         "scalp": _scalp(rng, field, hair, parts),
@@ -86,12 +92,26 @@ class _Field:
     """The posed head as something to plant strands on."""
 
     def __init__(
-        self, layout: Layout, head: HeadMesh, vertices: np.ndarray, normals: np.ndarray
+        self,
+        layout: Layout,
+        head: HeadMesh,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        worn: Sequence[Part],
     ) -> None:
         self.layout, self.head = layout, head
         self.unit = layout.anatomy.unit
         self.vertices, self.normals = vertices, normals
-        self.surface = Surface(vertices[layout.skin], normals[layout.skin])
+        patches = [part.patch for part in worn]
+        self.surface = Surface(
+            np.concatenate([vertices[layout.skin], *(patch.vertices for patch in patches)]),
+            np.concatenate(
+                [
+                    normals[layout.skin],
+                    *(vertex_normals(patch.vertices, patch.faces) for patch in patches),
+                ]
+            ),
+        )
         self.marks = vertices[head.landmarks]
         faces = head.faces
         third = np.where(faces[:, 3] < 0, faces[:, 2], faces[:, 3])

@@ -90,19 +90,6 @@ def test_hair_over_skin_shares_the_pixel():
     assert (channels["region"][bottom] == FACE).all()
 
 
-def test_clothes_over_skin_are_accessories_and_hair_over_both_is_hair():
-    height = ball().vertices[:, 1]
-    clothes = np.select([height > 3, height < -3], [0.1, 0.9], 0.0)
-    channels = render_sample(scene(skin=np.where(np.abs(height) > 3, 0.05, 1), clothes=clothes), 32)
-    left = covered(channels) & (channels["position.X"] < -1)
-    for name, rows in (
-        ("hair", channels["position.Y"] > 5),
-        ("accessory", channels["position.Y"] < -5),
-        ("face", np.abs(channels["position.Y"]) < 1),
-    ):
-        assert (channels["region"][left & rows] == REGIONS.index(name)).all(), name
-
-
 @pytest.mark.parametrize(("column", "axis", "sign"), [(24, "X", 1), (8, "X", -1)])
 def test_surroundings_have_x_to_the_right_of_the_centre(column, axis, sign):
     radiance = np.zeros((16, 32))

@@ -23,7 +23,7 @@ from synth.scene import GROUPS, REGIONS, SKIN_REGIONS, AreaLight, Environment
 
 CONFIG = SampleConfig()
 FIELDS = {
-    *("skin", "clothes", "melanin", "haemoglobin", "roughness", "specular", "bump"),
+    *("skin", "melanin", "haemoglobin", "roughness", "specular", "bump"),
     *(f"reflectance.{k}" for k in range(4)),
 }
 
@@ -255,17 +255,6 @@ def test_without_uniform_coverage_people_are_the_populations():
         np.testing.assert_allclose(quartiles, np.percentile(unit, [25, 50, 75]), atol=0.04)
     chin, cheeks = (np.mean([person[1][s] for person in drawn], 0) for s in ("chin", "cheeks"))
     assert chin[1] > cheeks[1]  # as measured
-
-
-def test_clothes_and_skin_share_the_neck_and_leave_the_face(scenes, provider):
-    face = layout_of(provider).skin[layout_of(provider).face]
-    dressed = [scene for scene in scenes if scene.record["clothes"]["shown"]]
-    assert 0 < len(dressed) < len(scenes)
-    for scene in scenes:
-        clothes = scene.attributes["clothes"]
-        assert (clothes.max() > 0.9) == scene.record["clothes"]["shown"]
-        assert (clothes + scene.attributes["skin"] <= 1 + 1e-6).all()
-        assert clothes[face].max() < 0.5
 
 
 def test_records_are_json_and_configurations_round_trip(scenes):

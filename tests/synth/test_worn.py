@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synth.heads import load_provider
+from synth.heads import clothes, load_provider
 from synth.heads.glasses import SHAPES, GlassesShape, build_glasses
 from synth.heads.headwear import KINDS, HeadwearShape, build_headwear
 from synth.heads.shapes import ribbons, tube
@@ -17,9 +17,12 @@ from synth.sample.headwear import sample_headwear
 from synth.sample.layout import layout_of
 from synth.sample.scene import sample_scene
 from synth.sample.strands import STYLES, sample_strands
+from synth.sample.view import project
 from synth.scene import REGIONS
 
-BARE = SampleConfig(hair_share=0, beard_share=0, brow_share=0, glasses_share=0, headwear_share=0)
+BARE = SampleConfig(
+    hair_share=0, beard_share=0, brow_share=0, glasses_share=0, headwear_share=0, clothes_share=0
+)
 
 
 def generator(index):
@@ -62,6 +65,37 @@ def test_headwear_encloses_the_crown_and_leaves_the_face(provider, kind):
     assert not ((hidden > marks[8, 1] + 1) & (hidden < marks[17:27, 1].max())).any()
     if kind == "cap":  # the brim stands out over the forehead
         assert cloth.vertices[:, 2].max() > head.vertices[:, 2].max()
+
+
+@pytest.mark.parametrize("kind", clothes.KINDS)
+def test_clothes_enclose_the_bust_and_leave_the_face(provider, kind):
+    for head in (provider.mean(), provider.sample(generator(1))):
+        cloth, below = clothes.build_clothes(head, clothes.ClothesShape(kind))
+        marks = head.vertices[head.landmarks]
+        assert len(cloth.vertices) == len(below)
+        assert cloth.vertices[:, 1].max() < marks[8, 1]
+        assert np.ptp(cloth.vertices[:, 0]) > 30
+        # Seen from the front, the lower edge of the head's mesh is behind the cloth.
+        edge = head.vertices[head.vertices[:, 1] < head.vertices[:, 1].min() + 0.3]
+        for point in edge:
+            beside = np.hypot(*(cloth.vertices[:, :2] - point[:2]).T) < 2
+            assert cloth.vertices[beside, 2].max() > point[2]
+        normals = vertex_normals(cloth.vertices, cloth.faces)
+        body = (below > 0.5) & (below < 30)
+        outwards = (normals * (cloth.vertices - cloth.vertices[body].mean(0))).sum(1)
+        assert (outwards[body] > 0).mean() > 0.95
+
+
+def test_clothes_reach_below_every_frame(provider):
+    config = replace(BARE, clothes_share=1.0)
+    for index in range(12):
+        scene = sample_scene(generator(index), config, provider)
+        head = scene.head
+        cloth = np.unique(head.faces[head.region == REGIONS.index("accessory")])
+        points = head.vertices[cloth]
+        lowest = points[points[:, 1] <= points[:, 1].min() + 0.5]
+        bottom = project(scene.view, lowest)
+        assert bottom[:, 1].min() > 1  # image coordinates: below the picture
 
 
 def test_strands_stay_outside_the_surface_and_keep_their_length():
@@ -129,7 +163,7 @@ def test_shares_are_as_configured(provider):
 
 
 def test_what_is_worn_comes_after_the_head_and_is_not_skin(provider):
-    config = replace(BARE, glasses_share=1.0, headwear_share=1.0, hair_share=1.0, beard_share=1.0)
+    config = replace(SampleConfig(), glasses_share=1.0, headwear_share=1.0, hair_share=1.0)
     count = len(provider.mean().vertices)
     scene = sample_scene(generator(5), config, provider)
     again = sample_scene(generator(5), config, provider)
@@ -142,7 +176,7 @@ def test_what_is_worn_comes_after_the_head_and_is_not_skin(provider):
     for name, values in scene.attributes.items():
         assert values.shape == (len(head.vertices),)
         assert values.dtype == np.float32
-        if name in ("skin", "melanin", "haemoglobin", "clothes", "bump"):
+        if name in ("skin", "melanin", "haemoglobin", "bump"):
             assert not values[count:].any()
     assert scene.attributes["reflectance.0"][count:].min() > 0
     bare = sample_scene(generator(5), BARE, provider)
