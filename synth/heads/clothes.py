@@ -133,7 +133,8 @@ def build_clothes(head: HeadMesh, shape: ClothesShape) -> tuple[Patch, np.ndarra
     lip[:, 1] -= 0.4 * neck.unit
     hem = [skin[0] + share * thick * outward[0] for share in (-0.2, 0.7)]
     hem[1][:, 1] += 0.25 * thick
-    cloth = skin + thick * outward
+    loose = thick + 0.25 * neck.unit * np.clip((edge - height) / (2 * neck.unit), 0, 1)
+    cloth = skin + loose[..., None] * outward
     rows = np.concatenate([[lip], hem, cloth])
     below = np.concatenate([np.zeros((3, _COLUMNS)), edge - height])
     pieces = [sheet(rows, closed=True)]

@@ -57,7 +57,9 @@ def sample_clothes(
     # Hanging folds: finer across than along the fall of the cloth, none at the hem.
     folds = layered_noise(rng, points * [1.0, 0.4, 1.0], (2.6, 1.2))
     depth = rng.uniform(0.05, 0.25) * smoothstep(below, 0.8, 6.0)
-    moved = points + (depth * (folds + 1.0))[:, None] * vertex_normals(points, patch.faces)
+    moved = points + (depth * np.maximum(folds + 1.0, 0.0))[:, None] * vertex_normals(
+        points, patch.faces
+    )
     if pattern == "stripes":
         other_share = smoothstep(np.cos(2 * np.pi * (points[:, 1] / width + phase)), -0.2, 0.2)
     elif pattern == "blocks":
