@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,20 @@ from bioface import SkinModel
 from bioface.cores import usable_cores
 from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
+from synth.blender.device import DEVICES, Device
 from synth.dataset.code import code_hash
 from synth.dataset.schema import KINDS, DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter, file_hash
 from synth.heads import NAMES, load_provider
 from synth.presets import PRESETS
-from synth.processes import Job, run_jobs, run_jobs_on_cluster
+from synth.processes import Job, find_device, run_jobs, run_jobs_on_cluster
 from synth.sample.config import SampleConfig
 from synth.sample.skin import Residuals, Skin
 
 SIZE_RANGE = (16, 4096)
+
+MOST_FAILED = 10
+"""Samples of one run that may fail their checks before it stops."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Settings:
     """What to generate; see `configure` for the meaning of each.
 
     `sampling` holds everything the samplers draw from; `scheduler` is None for this machine;
-    `kind` is one of `schema.KINDS`, and `spectra` the file of measured spectra of off-model sets.
+    `kind` is one of `schema.KINDS`, and `spectra` the file of measured spectra of off-model sets;
+    `device` is one of `synth.blender.device.DEVICES`.
     """
 
     count: int
@@ -48,6 +53,7 @@ class Settings:
     occlusion: bool = False
     kind: str = "transport"
     spectra: str | None = None
+    device: str = "cpu"
     sampling: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
@@ -59,11 +65,15 @@ class Settings:
             raise InputError(f"--size {self.size}: must be at most {SIZE_RANGE[1]}")
         if self.kind not in KINDS:
             raise InputError(f"unknown kind of set {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if self.device not in DEVICES:
+            raise InputError(f"unknown device {self.device!r}: choose one of {', '.join(DEVICES)}")
         if (self.kind == "off-model") != (self.spectra is not None):
             raise InputError("the off-model kind, and no other, needs a file of measured spectra")
 
     def info(self) -> DatasetInfo:
         """The description of the dataset, from which a sample's bytes follow.
+
+        `device` must be what is used, not `auto`; see `synth.processes.find_device`.
 
         Raises
         ------
@@ -90,6 +100,7 @@ class Settings:
                 "sampling": self.sampling.to_dict(),
                 "code": code_hash(),
                 "occlusion": self.occlusion,
+                "device": self.device,
             },
             seed=self.seed,
             skin_model={"name": model.name, "constants": dict(model.constants)},
@@ -114,12 +125,15 @@ def generate(
     Raises
     ------
     BiofaceError
-        The folder is in use, cannot be written or belongs to other settings; a render failed.
+        The folder is in use, cannot be written or belongs to other settings; a render failed;
+        there is no such device; or, once all others are in place, samples failed their checks.
     """
+    device = find_device(settings.device, settings.scheduler)
+    settings = replace(settings, device=device.kind)
     info = settings.info()
     try:
         with DatasetWriter(folder, info) as writer:
-            return _fill(writer, settings, progress)
+            return _fill(writer, info, settings, device, progress)
     except OSError as error:
         raise BiofaceError(
             f"{folder}: cannot be written ({error.strerror or error}); "
@@ -128,33 +142,64 @@ def generate(
 
 
 def _fill(
-    writer: DatasetWriter, settings: Settings, progress: Callable[[int, int], None] | None
+    writer: DatasetWriter,
+    info: DatasetInfo,
+    settings: Settings,
+    device: Device,
+    progress: Callable[[int, int], None] | None,
 ) -> int:
     missing = [i for i in range(settings.count) if i not in writer.finished]
-    writer.log(f"start: {len(missing)} of {settings.count} samples to render")
+    writer.log(f"start: {len(missing)} of {settings.count} samples to render on {device}")
     done = settings.count - len(missing)
     if progress:
         progress(done, settings.count)
-    jobs = make_jobs(writer.partial, missing, settings)
+    versions = {"code": info.config["code"], "bpy": info.bpy, "heads": info.heads["asset_hash"]}
+    jobs = make_jobs(writer.partial, missing, settings, versions)
     if settings.scheduler:
         reports = run_jobs_on_cluster(jobs, settings.scheduler)
     else:
         reports = run_jobs(jobs, settings.workers)
+    failed: dict[int, str] = {}
     with closing(reports):  # ends the render processes before their folder goes
         for report in reports:
-            publish(writer, report)
+            if "failed" in report:
+                _give_up(writer, report, failed)
+            else:
+                publish(writer, report)
             done += 1
             if progress:
                 progress(done, settings.count)
     writer.sort_manifest()
     writer.log("end")
+    if failed:
+        names = ", ".join(f"{sample_id(index)} ({failed[index]})" for index in sorted(failed))
+        raise BiofaceError(
+            f"{writer.folder}: {len(failed)} of {settings.count} samples failed their checks and "
+            f"are left out: {names}; the others are in place, and a larger --count makes up for "
+            "them"
+        )
     return len(missing)
 
 
-def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job]:
+def _give_up(writer: DatasetWriter, report: dict[str, Any], failed: dict[int, str]) -> None:
+    """Log a sample that failed its checks and add it to `failed`, as long as such are rare."""
+    index, reason = report["index"], report["failed"]
+    writer.log(f"{sample_id(index)}: failed its checks and is left out: {reason}")
+    failed[index] = reason
+    if len(failed) == MOST_FAILED:
+        raise BiofaceError(
+            f"{writer.folder}: {MOST_FAILED} samples failed their checks, the last for this: "
+            f"{reason}; that is no accident of a scene: see run.log"
+        )
+
+
+def make_jobs(
+    partial: Path, indices: list[int], settings: Settings, versions: dict[str, str]
+) -> list[Job]:
     """Batches of at most `settings.batch` samples, no fewer than workers while there are enough.
 
-    The workers share the cores; on a cluster each task has one, as Dask counts them.
+    The workers share the cores; on a cluster each task has one, as Dask counts them. `versions`
+    as in `Job`.
     """
     batch = min(settings.batch, -(-len(indices) // settings.workers) or 1)
     threads = 1 if settings.scheduler else max(1, usable_cores() // settings.workers)
@@ -171,6 +216,8 @@ def make_jobs(partial: Path, indices: list[int], settings: Settings) -> list[Job
             occlusion=settings.occlusion,
             kind=settings.kind,
             spectra=settings.spectra and str(Path(settings.spectra).expanduser().resolve()),
+            device=settings.device,
+            versions=versions,
             threads=threads,
         )
         for start in range(0, len(indices), batch)
@@ -181,8 +228,12 @@ def publish(writer: DatasetWriter, report: dict[str, Any]) -> None:
     """Put a rendered sample in place and log what it took."""
     line = dict(report)
     seconds, error = line.pop("seconds"), line.pop("recomposition_error")
+    retried = line.pop("retried", None)
     writer.publish(line)
-    writer.log(f"{sample_id(line['index'])}: {seconds:.2f} CPU s, recomposition error {error:.1e}")
+    again = f", second sampling pattern: {retried}" if retried else ""
+    writer.log(
+        f"{sample_id(line['index'])}: {seconds:.2f} CPU s, recomposition error {error:.1e}{again}"
+    )
 
 
 def _absolute(heads: str) -> str:
@@ -217,6 +268,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     option("workers", int, f"render processes ({default.workers})")
     option("batch", int, f"samples a process renders ({default.batch})")
     parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=argparse.SUPPRESS,
+        help="what Cycles renders on; each kind gives other bytes. auto: a GPU if there is one "
+        f"({default.device})",
+    )
+    parser.add_argument(
         "--spectral",
         action="store_true",
         help="spectral truth: also render all 33 bands with subsurface scattering (9 times the "
@@ -240,7 +298,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_OPTIONS = ("count", "size", "seed", "heads", "samples", "workers", "batch")
+_OPTIONS = ("count", "size", "seed", "heads", "samples", "workers", "batch", "device")
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

@@ -10,17 +10,23 @@ import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bioface.errors import BiofaceError, MissingDependencyError
+from synth.blender.device import Device
 from synth.dataset.schema import sample_id
 from synth.launcher import python_command
 
 CHILD = ("-m", "synth.blender.child")
 """Arguments of Python that start a render process."""
+
+SEARCH = ("-m", "synth.blender.device")
+"""Arguments of Python that start a search for a device."""
 
 Reports = Generator[dict[str, Any], None, None]
 
@@ -40,6 +46,11 @@ class Job:
         Samples to render, in this order.
     size, samples, seed, heads, sampling, skin_model, occlusion, kind, spectra
         As in `synth.generate.Settings`.
+    device
+        Kind of device: `cpu` or one of `synth.blender.device.GPUS`.
+    versions
+        What the render process shall have, too: hash of the `code`, version of `bpy`, hash of the
+        `heads`.
     threads
         Render threads; 0 uses all cores.
     """
@@ -55,6 +66,8 @@ class Job:
     occlusion: bool
     kind: str
     spectra: str | None
+    device: str
+    versions: dict[str, str]
     threads: int
 
 
@@ -170,12 +183,22 @@ def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
     Raises
     ------
     BiofaceError
-        A render failed, or the scheduler does not answer.
+        A render failed, workers keep dying, or the scheduler does not answer.
     MissingDependencyError
         `distributed` is not installed.
     """
+    with _cluster(address) as client:
+        from distributed import as_completed
+
+        for future in as_completed(client.map(render_batch, jobs, pure=False)):
+            yield from future.result()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    """A client of the Dask scheduler at `address`; what is lost in the block, in one line."""
     try:
-        from distributed import Client, KilledWorker, as_completed
+        from distributed import Client, KilledWorker
     except ImportError as error:
         raise MissingDependencyError(
             "--scheduler needs Dask, run: pip install 'bioface[cluster]'"
@@ -185,20 +208,66 @@ def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
     except (OSError, ValueError) as error:
         raise BiofaceError(f"--scheduler {address}: no Dask scheduler answers there") from error
     with client:
-        for future in as_completed(client.map(render_batch, jobs, pure=False)):
-            try:
-                reports = future.result()
-            except KilledWorker as error:
-                raise BiofaceError(
-                    f"--scheduler {address}: workers keep dying on one batch, out of memory "
-                    "perhaps; see their logs, then run the same command again"
-                ) from error
-            yield from reports
+        try:
+            yield client
+        except KilledWorker as error:
+            raise BiofaceError(
+                f"--scheduler {address}: workers keep dying on one batch, out of memory "
+                "perhaps; see their logs, then run the same command again"
+            ) from error
+        except CancelledError as error:
+            raise BiofaceError(
+                f"--scheduler {address}: the scheduler was lost; start it, then run the same "
+                "command again"
+            ) from error
 
 
 def render_batch(job: Job) -> list[dict[str, Any]]:
     """Render one job in a child process; its reports, errors as in `run_jobs`."""
     return list(run_jobs([job], 1))
+
+
+def find_device(wanted: str, scheduler: str | None = None) -> Device:
+    """The device that `wanted` (of `synth.blender.device.DEVICES`) stands for where renders run.
+
+    That is this machine, or whichever worker of the cluster answers first.
+
+    Raises
+    ------
+    BiofaceError
+        There is none, or the search failed.
+    MissingDependencyError
+        As `run_jobs_on_cluster`.
+    """
+    if wanted == "cpu":
+        return Device("cpu")
+    if scheduler is None:
+        return _search_device(wanted)
+    with _cluster(scheduler) as client:
+        return client.submit(_search_device, wanted, pure=False).result()
+
+
+def _search_device(wanted: str) -> Device:
+    with tempfile.TemporaryDirectory(prefix="blender-") as home:
+        search = subprocess.run(
+            python_command(*SEARCH, wanted),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "BLENDER_USER_RESOURCES": home},
+        )
+    lines = search.stdout.splitlines()
+    try:
+        answer = json.loads(next(line for line in lines if line.startswith("{")))
+    except StopIteration as error:
+        last = (search.stderr.strip() or "no output").splitlines()[-1]
+        raise BiofaceError(
+            f"--device {wanted}: the search for devices ended with status {search.returncode} "
+            f"({last}); use --device cpu, or update the graphics driver"
+        ) from error
+    if "error" in answer:
+        raise BiofaceError(answer["error"])
+    return Device(answer["kind"], tuple(answer["names"]))
 
 
 def _after_death(child: RenderProcess, deaths: dict[int, int]) -> Job:

@@ -3,7 +3,8 @@
 `python -m synth.blender.child FD PARENT` reads a job as JSON from standard input (see
 `synth.processes.Job`), leaves each sample in the job's `partial` folder and writes one JSON line a
 sample to the file descriptor FD: the manifest line with `seconds` (CPU) and
-`recomposition_error`, or `{"error": message}` before it ends with status 1.
+`recomposition_error`; `index` and `failed`, the reason, when the sample fails the checks of every
+sampling pattern; or `{"error": message}` before it ends with status 1.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import signal
 import sys
 import time
@@ -19,9 +21,19 @@ from typing import IO, Any
 import numpy as np
 
 from bioface.errors import BiofaceError
+from synth.blender.compat import require_bpy
 from synth.blender.passes import RenderCheckError
+from synth.dataset.code import code_hash
+from synth.sample.skin import Skin
+from synth.scene import Scene
 
 _PR_SET_PDEATHSIG = 1
+_PATTERNS = 2  # sampling patterns to try before a sample is given up
+_VERSIONED = {
+    "code": "the code that makes samples",
+    "bpy": "the version of Blender",
+    "heads": "the head asset",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -33,9 +45,6 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(descriptor, "w", encoding="utf-8") as reports:
         try:
             _render_batch(job, reports)
-        except RenderCheckError as error:  # of this seed and index, again and again
-            _report(reports, {"error": f"{error}; use another --seed with another --out"})
-            return 1
         except BiofaceError as error:
             _report(reports, {"error": str(error)})
             return 1
@@ -52,7 +61,6 @@ def _die_with(parent: int) -> None:
 
 def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
     from bioface import SkinModel
-    from synth.blender.render import render, render_bands
     from synth.dataset.write import stage_sample
     from synth.heads import load_provider
     from synth.sample.config import SampleConfig
@@ -61,6 +69,7 @@ def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
     from synth.sample.view import image_truth
 
     provider = load_provider(job["heads"])
+    _check_versions(job["versions"], provider.asset_hash)
     config = SampleConfig.from_dict(job["sampling"])
     model, kind = SkinModel.load(job["skin_model"]), job["kind"]
     residuals = Residuals.load(job["spectra"], model) if kind == "off-model" else None
@@ -72,23 +81,77 @@ def _render_batch(job: dict[str, Any], reports: IO[str]) -> None:
         skin = Skin(model)
         if residuals is not None:
             skin = sample_off_model(rng, scene.record["pigment"]["melanin_u"], residuals, model)
-        pattern = int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
-        options = {"threads": job["threads"], "skin": skin, "scratch": job["partial"]}
-        size, samples = job["size"], job["samples"]
-        rendering = render(scene, size, samples, pattern, occlusion=job["occlusion"], **options)
-        channels, error = rendering.channels, rendering.recomposition_error
-        if kind != "transport":
-            bands = render_bands(scene, size, samples, pattern, **options)
-            channels |= bands.channels()
-            error = max(error, bands.recomposition_error)
-        truth = image_truth(scene.view, scene.record["landmarks"], size)
-        record = {**scene.record, **truth, "kind": kind, "skin": skin.record}
+        patterns = (sequence.generate_state(_PATTERNS) & 0x7FFFFFFF).tolist()
+        try:
+            channels, error, retried = _render_sound(job, scene, skin, patterns)
+        except RenderCheckError as reason:
+            _report(reports, {"index": index, "failed": str(reason)})
+            continue
+        truth = image_truth(scene.view, scene.record["landmarks"], job["size"])
+        record = {**scene.record, **truth, "kind": kind, "skin": skin.record, **retried}
         line = stage_sample(job["partial"], index, channels, record)
         cost = {
             "seconds": time.process_time() - started,
             "recomposition_error": error,
         }
-        _report(reports, {**line, **cost})
+        _report(reports, {**line, **cost, **retried})
+
+
+def _render_sound(
+    job: dict[str, Any], scene: Scene, skin: Skin, patterns: list[int]
+) -> tuple[dict[str, np.ndarray], float, dict[str, str]]:
+    """Channels and recomposition error with the first sampling pattern whose render is sound.
+
+    The third value is `{"retried": reason}` if that is not the first of `patterns`.
+    """
+    *others, last = patterns
+    retried: dict[str, str] = {}
+    for pattern in others:
+        try:
+            return *_render_channels(job, scene, skin, pattern), retried
+        except RenderCheckError as error:
+            retried = {"retried": str(error)}
+    return *_render_channels(job, scene, skin, last), retried
+
+
+def _render_channels(
+    job: dict[str, Any], scene: Scene, skin: Skin, pattern: int
+) -> tuple[dict[str, np.ndarray], float]:
+    from synth.blender.render import render, render_bands
+
+    options = {
+        "threads": job["threads"],
+        "skin": skin,
+        "scratch": job["partial"],
+        "device": job["device"],
+    }
+    size, samples = job["size"], job["samples"]
+    rendering = render(scene, size, samples, pattern, occlusion=job["occlusion"], **options)
+    if job["kind"] == "transport":
+        return rendering.channels, rendering.recomposition_error
+    bands = render_bands(scene, size, samples, pattern, **options)
+    return (
+        rendering.channels | bands.channels(),
+        max(rendering.recomposition_error, bands.recomposition_error),
+    )
+
+
+def _check_versions(asked: dict[str, str], heads: str) -> None:
+    """Raise unless this process has what the command that started it has, which may be elsewhere.
+
+    Raises
+    ------
+    BiofaceError
+        Another version of the code that makes samples, of Blender or of the heads: its samples
+        would not be those of the dataset.
+    """
+    mine = {"code": code_hash(), "bpy": require_bpy(), "heads": heads}
+    for name, text in _VERSIONED.items():
+        if asked[name] != mine[name]:
+            raise BiofaceError(
+                f"{platform.node()}: {text} is not what the command was started with; "
+                "have the same everywhere and run it again"
+            )
 
 
 def _report(reports: IO[str], line: dict[str, Any]) -> None:

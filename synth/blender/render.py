@@ -1,4 +1,4 @@
-"""Render one sample with Cycles on the CPU."""
+"""Render one sample with Cycles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr
 from synth.blender import compat, passes
+from synth.blender.device import use_device
 from synth.blender.scene import build_scene
 from synth.blender.spectral import LAYERS, add_band_layers, bands_of
 from synth.dataset.schema import RADIANCE_CHANNELS
@@ -41,6 +42,7 @@ def render(
     skin: Skin | None = None,
     occlusion: bool = False,
     scratch: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
 ) -> Rendering:
     """Render `scene` at (size, size) pixels; the same arguments give the same numbers.
 
@@ -58,9 +60,13 @@ def render(
         Add the channel `occlusion`, which costs about a tenth more.
     scratch
         Folder for Blender's own EXR, removed afterwards; the system's by default.
+    device
+        `cpu` or one of `device.GPUS`. Each kind has its own noise and rounding.
 
     Raises
     ------
+    InputError
+        There is no such device here.
     RenderCheckError
         The result is not sound ground truth; see `passes.check_passes`.
     BiofaceError
@@ -78,6 +84,7 @@ def render(
         threads=threads,
         occlusion=occlusion,
     )
+    use_device(bpy, target, device)
     layers = _render_layers(bpy, target, scratch)
     raw = passes.split_layers(layers, compat.pass_prefixes(bpy))
     recomposition = passes.check_passes(raw, scene)
@@ -110,6 +117,7 @@ def render_bands(
     skin: Skin | None = None,
     subsurface: bool = True,
     scratch: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
 ) -> BandRendering:
     """Render `scene` in all 33 bands, every light spectrally flat; see `synth.blender.spectral`.
 
@@ -125,6 +133,7 @@ def render_bands(
     target = build_scene(
         bpy, scene, size=size, samples=samples, seed=seed, threads=threads, white=True
     )
+    use_device(bpy, target, device)
     add_band_layers(bpy, target, scene, skin or Skin(), subsurface=subsurface)
     layers = _render_layers(bpy, target, scratch)
     prefixes = compat.pass_prefixes(bpy)

@@ -16,6 +16,7 @@ SOURCES = (
     "synth/heads/*.py",
     "synth/blender/child.py",
     "synth/blender/compat.py",
+    "synth/blender/device.py",
     "synth/blender/passes.py",
     "synth/blender/render.py",
     "synth/blender/images.py",

@@ -1,5 +1,6 @@
 """The command from end to end, with Blender in its render processes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -47,3 +48,17 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path):
     assert "2 samples, 1 of them new" in again.stdout
     assert again.stderr == ""
     assert content(killed) == content(whole)
+
+
+def test_a_missing_device_is_one_line_and_nothing_is_written(tmp_path):
+    out = tmp_path / "set"
+    asked = subprocess.run(
+        [*COMMAND, "--out", out, "--device", "hip"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HIP_VISIBLE_DEVICES": "-1"},
+    )
+    assert asked.returncode == 1
+    assert asked.stderr.count("\n") == 1
+    assert "--device hip: Blender finds no such device here; there is cpu" in asked.stderr
+    assert not out.exists()

@@ -18,7 +18,7 @@ print(*(m for m in sys.modules if m.partition(".")[0] in ("bioface", "synth")), 
 # and the constants of the skin model are recorded beside the hash.
 HARMLESS = {
     *("bioface.atomic", "bioface.errors", "bioface.spectral.tables"),
-    *("synth.dataset.read", "synth.dataset.write"),
+    *("synth.dataset.code", "synth.dataset.read", "synth.dataset.write"),
 }
 
 

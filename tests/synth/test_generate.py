@@ -1,15 +1,14 @@
-import io
-import json
-import os
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made_datasets import content, stage
 
 from bioface.errors import BiofaceError, InputError, MissingDependencyError
 from synth import cli, generate, processes
 from synth.blender import child
+from synth.blender.device import Device
 from synth.blender.passes import RenderCheckError
 from synth.dataset.read import Dataset
 from synth.generate import Settings, make_jobs
@@ -76,11 +75,11 @@ def test_changed_code_does_not_continue_a_dataset(rendered, tmp_path, monkeypatc
 
 
 def test_batches_cover_all_samples_and_all_workers(tmp_path):
-    jobs = make_jobs(tmp_path, list(range(40)), Settings(count=40))
+    jobs = make_jobs(tmp_path, list(range(40)), Settings(count=40), {})
     assert [len(job.indices) for job in jobs] == [16, 16, 8]
-    jobs = make_jobs(tmp_path, list(range(9)), Settings(count=40, workers=2))
+    jobs = make_jobs(tmp_path, list(range(9)), Settings(count=40, workers=2), {})
     assert [job.indices for job in jobs] == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
-    assert make_jobs(tmp_path, [], Settings(count=1)) == []
+    assert make_jobs(tmp_path, [], Settings(count=1), {}) == []
 
 
 @pytest.mark.parametrize(
@@ -124,19 +123,84 @@ def test_generate_command_says_what_it_did(rendered, tmp_path, capsys):
     assert "3 samples, 0 of them new" in capsys.readouterr().out
 
 
-def test_a_scene_that_fails_its_checks_names_the_way_out(monkeypatch):
-    def fail(job, reports):
-        raise RenderCheckError("the head is not in view")
+def test_samples_that_fail_are_left_out_and_said_at_the_end(rendered, tmp_path, monkeypatch):
+    def run_jobs(jobs, workers):
+        for index in jobs[0].indices:
+            bad = {"index": index, "failed": "the head is not in view"}
+            yield bad if index in (1, 3) else stage(jobs[0].partial, index)
 
-    monkeypatch.setattr(child, "_render_batch", fail)
-    monkeypatch.setattr(child, "_die_with", lambda parent: None)
-    monkeypatch.setattr(child.signal, "signal", lambda *_: None)
-    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
-    read_end, write_end = os.pipe()
-    assert child.main([str(write_end), "1"]) == 1
-    with os.fdopen(read_end) as reports:
-        error = json.loads(reports.read())["error"]
-    assert error == "the head is not in view; use another --seed with another --out"
+    monkeypatch.setattr(generate, "run_jobs", run_jobs)
+    for _ in range(2):  # a later run tries them again and says so again
+        with pytest.raises(
+            BiofaceError,
+            match=r"2 of 5 samples failed .* 000001 \(the head is not in view\), 000003 .*--count",
+        ):
+            generate.generate(tmp_path, Settings(count=5, size=16))
+        assert Dataset(tmp_path).indices == [0, 2, 4]
+    assert "000003: failed its checks and is left out" in (tmp_path / "run.log").read_text()
+
+
+def test_many_samples_that_fail_stop_the_run(rendered, tmp_path, monkeypatch):
+    def run_jobs(jobs, workers):
+        yield from ({"index": index, "failed": "not finite"} for index in range(40))
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(generate, "run_jobs", run_jobs)
+    with pytest.raises(BiofaceError, match=r"10 samples failed their checks.*not finite"):
+        generate.generate(tmp_path, Settings(count=40, size=16))
+
+
+@pytest.mark.parametrize("bad", [1, 2])
+def test_a_render_that_fails_its_checks_is_tried_with_another_pattern(monkeypatch, bad):
+    tried = []
+
+    def render(job, scene, skin, pattern):
+        tried.append(pattern)
+        if len(tried) <= bad:
+            raise RenderCheckError(f"no {len(tried)}")
+        return {}, 1e-7
+
+    monkeypatch.setattr(child, "_render_channels", render)
+    if bad == 1:
+        assert child._render_sound({}, None, None, [5, 7]) == ({}, 1e-7, {"retried": "no 1"})
+    else:
+        with pytest.raises(RenderCheckError, match="no 2"):
+            child._render_sound({}, None, None, [5, 7])
+    assert tried == [5, 7]
+
+
+def test_the_first_pattern_is_the_one_it_always_was():
+    sequence = np.random.SeedSequence([3, 14])
+    assert sequence.generate_state(2)[0] == sequence.generate_state(1)[0]
+
+
+def test_a_process_with_other_code_refuses_to_render(monkeypatch):
+    mine = {"code": child.code_hash(), "bpy": "4.5.15", "heads": "0"}
+    monkeypatch.setattr(child, "require_bpy", lambda: "4.5.15")
+    child._check_versions(mine, "0")
+    for name, words in (("code", "the code"), ("bpy", "Blender"), ("heads", "the head asset")):
+        with pytest.raises(BiofaceError, match=words):
+            child._check_versions({**mine, name: "other"}, "0")
+
+
+def test_the_device_used_is_recorded_and_another_does_not_continue(rendered, tmp_path, monkeypatch):
+    found = Device("optix", ("RTX 6000",))
+    monkeypatch.setattr(generate, "find_device", lambda wanted, scheduler: found)
+    generate.generate(tmp_path, Settings(count=1, size=16, device="auto"))
+    assert Dataset(tmp_path).info.config["device"] == "optix"
+    assert "1 of 1 samples to render on optix (RTX 6000)" in (tmp_path / "run.log").read_text()
+    monkeypatch.setattr(generate, "find_device", lambda wanted, scheduler: Device("cpu"))
+    with pytest.raises(InputError, match=r"another config\.device \(optix, now cpu\)"):
+        generate.generate(tmp_path, Settings(count=2, size=16, device="auto"))
+
+
+def test_a_search_for_devices_that_crashes_is_one_line(tmp_path, monkeypatch):
+    script = tmp_path / "search.py"
+    script.write_text("import sys; sys.exit('driver too old')")
+    monkeypatch.setattr(processes, "SEARCH", (str(script),))
+    with pytest.raises(BiofaceError, match=r"--device cuda: .*status 1 \(driver too old\)"):
+        processes.find_device("cuda")
+    assert processes.find_device("cpu") == Device("cpu")  # looks for nothing
 
 
 CHILD = """
@@ -168,7 +232,7 @@ def children(tmp_path, monkeypatch, request):
 def run(tmp_path, *, workers=2):
     partial = tmp_path / "partial"
     partial.mkdir()
-    jobs = make_jobs(partial, list(range(5)), Settings(count=5, size=16, batch=3))
+    jobs = make_jobs(partial, list(range(5)), Settings(count=5, size=16, batch=3), {})
     return [report["index"] for report in processes.run_jobs(jobs, workers)], partial
 
 
@@ -222,7 +286,7 @@ def test_batches_run_as_tasks_of_a_dask_cluster(children, tmp_path):
     children("pass")
     partial = tmp_path / "partial"
     partial.mkdir()
-    jobs = make_jobs(partial, list(range(3)), Settings(count=3, batch=2, scheduler="tcp://"))
+    jobs = make_jobs(partial, list(range(3)), Settings(count=3, batch=2, scheduler="tcp://"), {})
     assert {job.threads for job in jobs} == {1}
     cluster = distributed.LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None

@@ -42,7 +42,7 @@ def test_presets_hold_and_options_override_them():
 
 def test_jobs_carry_the_kind(tmp_path):
     made = Settings(count=1, kind="off-model", spectra="s.npz")
-    (job,) = make_jobs(tmp_path, [0], made)
+    (job,) = make_jobs(tmp_path, [0], made, {})
     assert job.kind == "off-model"
     assert job.spectra.endswith("/s.npz")
     assert job.spectra.startswith("/")
