@@ -6,8 +6,26 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from synth.sample.config import SampleConfig
+
 TEST_SEED = 1_000_000
 """Sets of this seed or a higher one are never trained on (`bioface/data/splits.json`)."""
+
+BARE = SampleConfig(
+    defocus_share=0.0,
+    sweat_share=0.0,
+    hair_share=0.0,
+    brow_share=0.0,
+    beard_share=0.0,
+    stubble_share=0.0,
+    makeup_share=0.0,
+    clothes_share=0.0,
+    glasses_share=0.0,
+    headwear_share=0.0,
+)
+"""Skin only, and sharp: nothing worn, grown, painted or sweated; the head keeps its lashes."""
+
+_TEST = {"count": 340, "size": 128, "samples": 64, "seed": TEST_SEED}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -19,6 +37,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "seed": TEST_SEED,
             "kind": "spectral",
         },
+        "test": _TEST,
+        "test-bare": {**_TEST, "sampling": BARE},
     }
 )
 """Name to keyword arguments of `synth.generate.Settings`; options given beside it override."""
