@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -71,10 +72,13 @@ def dispatch(
 def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
     """Run `action`; a `BiofaceError` becomes one line on stderr and status 1, Ctrl-C status 130.
 
-    So does a missing package of others, with the advice to install the optional part `extra`.
+    So does a missing package of others, with the advice to install the optional part `extra`. A
+    reader of stdout that has gone (`| head`) ends the command without a word, with status 141.
     """
     try:
-        return action()
+        status = action()
+        sys.stdout.flush()
+        return status
     except BiofaceError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 1
@@ -88,6 +92,9 @@ def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 141
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Both commands: every sub-command exists, and a missing package is one line."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +34,21 @@ def test_a_module_of_ours_that_is_missing_is_a_bug():
 
     with pytest.raises(ModuleNotFoundError):
         bioface.cli.guarded("bioface", "train", action)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_gone_ends_the_command_quietly(lines):
+    code = f"""
+import sys, bioface.cli
+sys.exit(bioface.cli.guarded("bioface", "train", lambda: print("line\\n" * {lines}) or 0))
+"""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE)
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("main", [bioface.cli.main, synth.cli.main])
