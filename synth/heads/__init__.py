@@ -51,12 +51,15 @@ class HeadProvider(Protocol):
 def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
     """The head provider called `procedural` or `ict-facekit`, or the one stored at a path.
 
-    A path is an ICT-FaceKit `.npz` (shared or installed file) or a user's `.obj`.
+    A path is an ICT-FaceKit `.npz` (shared or installed file) or a user's `.obj`, `.glb` or
+    `.blend`; `FILE.blend/Object/NAME` is one object of a Blender file.
 
     Raises
     ------
     InputError
         Unknown name, missing file, unreadable or unsupported mesh.
+    MissingDependencyError
+        A `.glb` or `.blend` file, and Blender is not installed.
     """
     if str(name_or_path) == "procedural":
         from synth.heads.procedural import ProceduralHeads
@@ -67,7 +70,8 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
         from synth.heads.install import installed_file
 
         return IctFaceKit.load(installed_file("ict-facekit"))
-    path = Path(name_or_path).expanduser()
+    file, _, object_name = str(name_or_path).partition(".blend/Object/")
+    path = Path(f"{file}.blend" if object_name else name_or_path).expanduser()
     if not path.exists():
         known = ", ".join(NAMES)
         raise InputError(f"no head provider or file '{name_or_path}': use {known} or a path")
@@ -75,16 +79,17 @@ def load_provider(name_or_path: str | Path = "procedural") -> HeadProvider:
         raise InputError(
             f"{path}: a folder; run `bioface-synth heads install ict-facekit --from {path}` once"
         )
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         from synth.heads.ict_facekit import IctFaceKit
 
         return IctFaceKit.load(path)
-    if path.suffix == ".obj":
+    if suffix in (".obj", ".glb", ".blend"):
         from synth.heads.mesh import MeshHead
 
-        return MeshHead.load(path)
+        return MeshHead.load(path, object_name)
     raise InputError(
-        f"{path}: heads are read from .npz (ICT-FaceKit) or .obj files; export an .obj"
+        f"{path}: heads are read from .npz (ICT-FaceKit), .obj, .glb or .blend files; export a .glb"
     )
 
 

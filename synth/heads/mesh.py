@@ -1,7 +1,9 @@
-"""A user's own head from an OBJ file.
+"""A user's own head from an OBJ, GLB or Blender file.
 
 Beside `NAME.obj` stands `NAME.landmarks.json`: a list of the 68 iBUG landmarks, each a vertex
-number counted from 0 or a point [x, y, z] in the file's units. The head faces +Z with +Y up.
+number counted from 0 or a point [x, y, z] in the file's units and axes. The head faces +Z with +Y
+up, in Blender files -Y with +Z up; in GLB files, whose exporters split vertices, landmarks are
+points.
 `NAME.skin.exr`, if there is one, is a texture of its pigments on the same UVs: channels `melanin`
 and `haemoglobin` in volume fractions, as `bioface estimate --albedo` writes them.
 """
@@ -18,8 +20,9 @@ import numpy as np
 from bioface.errors import InputError
 from bioface.exr import read_exr
 from synth.heads.anatomy import Anatomy, face_centres, label_skin
+from synth.heads.imported import SUFFIXES, read_with_blender, to_y_up
 from synth.heads.linear import LinearHeads
-from synth.heads.obj import ObjMesh, read_obj
+from synth.heads.obj import PolygonMesh, read_obj
 from synth.scene import REGIONS, HeadMesh
 
 # Words in the names of objects, groups and materials, and the region they mean.
@@ -48,23 +51,32 @@ class MeshHead(LinearHeads):
     pigment: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
 
     @classmethod
-    def load(cls, path: str | Path) -> MeshHead:
-        """Read `NAME.obj`, `NAME.landmarks.json` and, where there is one, `NAME.skin.exr`.
+    def load(cls, path: str | Path, object_name: str = "") -> MeshHead:
+        """Read `NAME.obj`, `.glb` or `.blend`, `NAME.landmarks.json` and any `NAME.skin.exr`.
 
         Units are taken as the power of ten of a centimetre at which the eyes are 3-30 cm apart.
         Faces are skin unless the name of their object, group or material says otherwise.
+
+        Parameters
+        ----------
+        path
+            The mesh; Blender reads GLB and Blender files in a process of its own.
+        object_name
+            The one object of a GLB or Blender file to take; all visible meshes when empty.
 
         Raises
         ------
         InputError
             Damaged or missing files, no UVs, landmarks that are not 68 vertices or points, or
             pigments outside 0-1.
+        MissingDependencyError
+            The file is one for Blender, which is not installed.
         """
         path = Path(path)
         marks = _read_sidecar(path.with_suffix(".landmarks.json"))
-        mesh = read_obj(path)
-        if (mesh.uv_indices[mesh.faces >= 0] < 0).any():
-            raise InputError(f"{path}: every face needs UVs; unwrap the mesh and export it again")
+        digest = hashlib.sha256(_bytes(path))
+        mesh = _read_mesh(path, object_name, digest.hexdigest())
+        digest.update(object_name.encode() + marks.astype("<f8").tobytes())
         landmarks = _landmark_vertices(path, marks, mesh.vertices)
         vertices = _to_centimetres(path, mesh.vertices, landmarks)
         anatomy = Anatomy(vertices[landmarks])
@@ -74,8 +86,6 @@ class MeshHead(LinearHeads):
         region = _named_regions(mesh, region)
         uv = mesh.uvs[np.maximum(mesh.uv_indices, 0)].astype(np.float32)
         uv[mesh.faces < 0] = 0.0
-        digest = hashlib.sha256(vertices.astype("<f4").tobytes())
-        digest.update(mesh.faces.astype("<i4").tobytes() + landmarks.astype("<i4").tobytes())
         texture = path.with_suffix(".skin.exr")
         if texture.exists():
             pigment = _read_pigment(texture)
@@ -84,7 +94,7 @@ class MeshHead(LinearHeads):
             pigment = np.zeros((0, 0, 2), np.float32)
         none = np.zeros((0, vertices.size), np.float32)
         return cls(
-            name=path.name,
+            name=f"{path.name}/Object/{object_name}" if object_name else path.name,
             asset_hash=digest.hexdigest(),
             mean_vertices=vertices.astype(np.float32),
             identity_modes=none,
@@ -122,6 +132,24 @@ def _read_sidecar(path: Path) -> np.ndarray:
     return values
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _read_mesh(path: Path, object_name: str, digest: str) -> PolygonMesh:
+    """The mesh, +Y up, all of it with UVs."""
+    if path.suffix.lower() in SUFFIXES:
+        mesh = read_with_blender(path, object_name, digest)
+    else:
+        mesh = read_obj(path)
+    if (mesh.uv_indices[mesh.faces >= 0] < 0).any():
+        raise InputError(f"{path}: every face needs UVs; unwrap the mesh and export it again")
+    return mesh
+
+
 def _read_pigment(path: Path) -> np.ndarray:
     """Melanin and haemoglobin (H, W, 2); texels without, as off an estimate's mask, get medians."""
     channels = read_exr(path)
@@ -142,6 +170,14 @@ def _read_pigment(path: Path) -> np.ndarray:
 
 def _landmark_vertices(path: Path, marks: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """(68,) int32 vertex indices: the given ones, or those nearest to the given points."""
+    suffix = path.suffix.lower()
+    if suffix == ".blend" and marks.ndim == 2:
+        marks = to_y_up(marks)
+    if suffix == ".glb" and marks.ndim == 1:
+        raise InputError(
+            f"{path.with_suffix('.landmarks.json')}: give points [x, y, z]; vertices of GLB files "
+            "are split and have no numbers of their own"
+        )
     if marks.ndim == 2:
         return ((vertices - marks[:, None]) ** 2).sum(-1).argmin(1).astype(np.int32)
     if marks.max() >= len(vertices):
@@ -163,7 +199,7 @@ def _to_centimetres(path: Path, vertices: np.ndarray, landmarks: np.ndarray) -> 
     return vertices - origin
 
 
-def _named_regions(mesh: ObjMesh, region: np.ndarray) -> np.ndarray:
+def _named_regions(mesh: PolygonMesh, region: np.ndarray) -> np.ndarray:
     out = region.copy()
     for number, name in enumerate(mesh.parts):
         for words, meaning in _WORDS:

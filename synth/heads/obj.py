@@ -1,8 +1,9 @@
-"""Wavefront OBJ files as arrays."""
+"""Meshes of polygons as arrays, and Wavefront OBJ files read into them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from bioface.errors import InputError
 
 
 @dataclass(frozen=True)
-class ObjMesh:
-    """What an OBJ file holds.
+class PolygonMesh:
+    """What a mesh file holds.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ def read_vertices(path: Path) -> np.ndarray:
     return values
 
 
-def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
+def read_obj(path: Path, material_only: bool = False) -> PolygonMesh:
     """Read vertices, UVs, faces and names; normals, curves and materials are ignored.
 
     With `material_only` a part is named by its material alone.
@@ -71,8 +72,7 @@ def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
     vertices = read_vertices(path)
     read = 0  # vertices above the current line, from which negative indices count back
     uvs: list[list[float]] = []
-    faces: list[list[int]] = []
-    corners: list[list[int]] = []
+    polygons: list[list[tuple[int, int]]] = []
     part: list[int] = []
     names = {"o": "", "g": "", "usemtl": ""}
     known: dict[str, int] = {}
@@ -89,26 +89,41 @@ def read_obj(path: Path, material_only: bool = False) -> ObjMesh:
                 raise InputError(f"{path}: damaged UV on line {number}") from error
         elif keyword == "f":
             try:
-                quads = _quads([_corner(word, read, len(uvs)) for word in _words(rest)])
+                polygons.append(_polygon([_corner(w, read, len(uvs)) for w in _words(rest)]))
             except ValueError as error:
                 raise InputError(f"{path}: damaged face on line {number}") from error
             name = names["usemtl"] if material_only else "/".join(names.values())
-            for quad in quads:
-                faces.append([corner[0] for corner in quad])
-                corners.append([corner[1] for corner in quad])
-                part.append(known.setdefault(name, len(known)))
-    if not faces:
+            part.append(known.setdefault(name, len(known)))
+    if not polygons:
         raise InputError(f"{path}: this OBJ file holds no faces")
-    index = np.array(faces)
-    if index.max() >= len(vertices) or np.array(corners).max() >= len(uvs):
+    mesh = polygon_mesh(
+        vertices, polygons, np.array(uvs, np.float64).reshape(-1, 2), part, tuple(known)
+    )
+    if mesh.faces.max() >= len(vertices) or mesh.uv_indices.max() >= len(uvs):
         raise InputError(f"{path}: faces refer to vertices or UVs that the file does not hold")
-    return ObjMesh(
+    return mesh
+
+
+def polygon_mesh(
+    vertices: np.ndarray,
+    polygons: Sequence[Sequence[tuple[int, int]]],
+    uvs: np.ndarray,
+    part: Sequence[int],
+    parts: tuple[str, ...],
+) -> PolygonMesh:
+    """A `PolygonMesh` of polygons given as (vertex, UV) indices of their corners.
+
+    `part` is the index into `parts` of every polygon; there must be a polygon.
+    """
+    quads = [_quads(polygon) for polygon in polygons]
+    corners = np.array([quad for some in quads for quad in some])
+    return PolygonMesh(
         vertices,
-        index,
-        np.array(corners),
-        np.array(uvs, np.float64).reshape(-1, 2),
-        np.array(part),
-        tuple(known),
+        corners[..., 0],
+        corners[..., 1],
+        uvs,
+        np.repeat(np.array(part), [len(some) for some in quads]),
+        parts,
     )
 
 
@@ -148,9 +163,13 @@ def _index(text: str, count: int) -> int:
     return index
 
 
-def _quads(polygon: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    if len(polygon) < 3:
-        raise ValueError(polygon)
+def _polygon(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    if len(corners) < 3:
+        raise ValueError(corners)
+    return corners
+
+
+def _quads(polygon: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     if len(polygon) == 4:
-        return [polygon]
+        return [list(polygon)]
     return [[polygon[0], polygon[k], polygon[k + 1], (-1, -1)] for k in range(1, len(polygon) - 1)]

@@ -56,10 +56,10 @@ def test_unknown_names_and_folders_are_refused_in_one_line(tmp_path):
         with pytest.raises(InputError, match=message) as caught:
             load_provider(name)
         assert "\n" not in str(caught.value)
-    glb = tmp_path / "head.glb"
-    glb.write_bytes(b"glTF")
-    with pytest.raises(InputError, match=r"\.obj"):
-        load_provider(glb)
+    fbx = tmp_path / "head.fbx"
+    fbx.write_bytes(b"Kaydara")
+    with pytest.raises(InputError, match=r"\.obj, \.glb or \.blend"):
+        load_provider(fbx)
 
 
 def test_missing_model_names_the_command():
