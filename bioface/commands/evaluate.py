@@ -14,37 +14,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `bioface evaluate`; alone, it lists what there is."""
     parser.set_defaults(measure=lambda _: parser.print_help())
     what = parser.add_subparsers(dest="what", metavar="WHAT")
-    _configure_accuracy(what)
-    _configure_floor(what)
-    _configure_multispectral(what)
-    _configure_edits(what)
+    for name, (add_arguments, measure, brief, description) in _MEASURES.items():
+        found = what.add_parser(name, help=brief, description=description)
+        add_arguments(found)
+        found.set_defaults(measure=measure)
 
 
-def _configure_floor(what: Any) -> None:
-    floor = what.add_parser(
-        "floor",
-        help="the least error with which one pixel can tell its pigments",
-        description="Bayes error of melanin and haemoglobin from one 8-bit sRGB pixel.",
-    )
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped ones")
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="of all draws (0)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+
+
+def _add_floor(floor: argparse.ArgumentParser) -> None:
     floor.add_argument("--fresh", action="store_true", help="simulate even where a table is kept")
     floor.add_argument("--pixels", type=int, default=1200, help="pixels to simulate (1200)")
-    floor.add_argument("--seed", type=int, default=0)
+    _add_seed(floor)
     floor.add_argument("--json", action="store_true", help="print one JSON object")
     floor.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to FILE")
-    floor.set_defaults(measure=_floor)
 
 
-def _configure_accuracy(what: Any) -> None:
-    accuracy = what.add_parser(
-        "accuracy",
-        help="how well a network reads rendered faces it never saw, beside baselines",
-        description="Accuracy on held-out people, cameras and lights, with baselines.",
-    )
+def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
     accuracy.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="PACK",
         help="files of bioface-synth pack: the main test set, then others (other heads, say)",
     )  # fmt: skip
-    accuracy.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped ones")
+    accuracy.add_argument(
+        "--clean-data", type=Path, metavar="PACK",
+        help="measure every condition but full on this set, of bare skin, instead of the main one",
+    )  # fmt: skip
+    _add_weights(accuracy)
     accuracy.add_argument(
         "--compare", nargs="+", default=[], metavar="NAME=FILE", help="other weights to set beside"
     )
@@ -74,8 +79,8 @@ def _configure_accuracy(what: Any) -> None:
         help="also the benchmark of bioface evaluate multispectral",
     )  # fmt: skip
     accuracy.add_argument("--no-baselines", action="store_true", help="the networks alone")
-    accuracy.add_argument("--seed", type=int, default=0, help="of all draws (0)")
-    accuracy.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    _add_seed(accuracy)
+    _add_json(accuracy)
     accuracy.add_argument(
         "--out", type=Path, metavar="PAGE.md",
         help="write a page with tables, and its plots to the folder figures beside it",
@@ -83,36 +88,23 @@ def _configure_accuracy(what: Any) -> None:
     accuracy.add_argument(
         "--model-card", type=Path, metavar="CARD.md", help="also rewrite this card's fairness table"
     )
-    accuracy.set_defaults(measure=_accuracy)
 
 
-def _configure_multispectral(what: Any) -> None:
-    multispectral = what.add_parser(
-        "multispectral",
-        help="the paper's benchmark on multispectral images of faces",
-        description="RMSE of every map against a fit of the skin model to the spectra.",
-    )
+def _add_multispectral(multispectral: argparse.ArgumentParser) -> None:
     multispectral.add_argument(
         "cubes", type=Path, nargs="+", metavar="CUBE",
         help="ISET .mat (mcCOEF and basis), ENVI .hdr, .exr (channels by nm) or .npz",
     )  # fmt: skip
-    multispectral.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped")
-    multispectral.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    multispectral.set_defaults(measure=_multispectral)
+    _add_weights(multispectral)
+    _add_json(multispectral)
 
 
-def _configure_edits(what: Any) -> None:
-    edits = what.add_parser(
-        "edits",
-        help="a picture of the paper's edits on rendered faces",
-        description="No specular, melanin +0.6 in the paper's units, haemoglobin halved.",
-    )
+def _add_edits(edits: argparse.ArgumentParser) -> None:
     edits.add_argument("--data", type=Path, required=True, metavar="PACK")
-    edits.add_argument("--weights", type=Path, metavar="FILE", help="default: the shipped ones")
+    _add_weights(edits)
     edits.add_argument("--rows", type=int, default=3, help="faces (3)")
-    edits.add_argument("--seed", type=int, default=0, help="of all draws (0)")
+    _add_seed(edits)
     edits.add_argument("--out", type=Path, required=True, metavar="PNG")
-    edits.set_defaults(measure=_edits)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -132,6 +124,7 @@ def _accuracy(options: argparse.Namespace) -> None:
         raise InputError(f"--identities {options.identities}: at least 2 are needed")
     wanted = AccuracyOptions(
         data=options.data,
+        clean_data=options.clean_data,
         weights=options.weights,
         compare=_named(options.compare),
         spectral=options.spectral,
@@ -170,15 +163,12 @@ def _portraits(options: argparse.Namespace) -> dict[str, Any]:
 def _command(options: argparse.Namespace) -> str:
     """What was called, folders left out."""
     parts = ["bioface evaluate accuracy --data", *(path.name for path in options.data)]
-    for name in ("weights", "cameras"):
+    for name in ("clean_data", "weights", "cameras"):
         path = getattr(options, name)
-        parts += [f"--{name}", path.name] if path else []
-    if options.spectral:
-        parts += ["--spectral", *(path.name for path in options.spectral)]
-    if options.photos:
-        parts += ["--photos", *(path.name for path in options.photos)]
-    if options.cubes:
-        parts += ["--cubes", *(path.name for path in options.cubes)]
+        parts += [f"--{name.replace('_', '-')}", path.name] if path else []
+    for name in ("spectral", "photos", "cubes"):
+        paths = getattr(options, name)
+        parts += [f"--{name}", *(path.name for path in paths)] if paths else []
     if options.compare:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
     parts += ["--identities", str(options.identities), "--seed", str(options.seed)]
@@ -282,3 +272,32 @@ def floor_text(table: dict[str, Any]) -> str:
             f"{row['melanin']:10.4f}{row['haemoglobin']:13.5f}"
         )
     return "\n".join(lines) + "\n"
+
+
+_MEASURES = {
+    "accuracy": (
+        _add_accuracy,
+        _accuracy,
+        "how well a network reads rendered faces it never saw, beside baselines",
+        "Accuracy on held-out people, cameras and lights, with baselines.",
+    ),
+    "floor": (
+        _add_floor,
+        _floor,
+        "the least error with which one pixel can tell its pigments",
+        "Bayes error of melanin and haemoglobin from one 8-bit sRGB pixel.",
+    ),
+    "multispectral": (
+        _add_multispectral,
+        _multispectral,
+        "the paper's benchmark on multispectral images of faces",
+        "RMSE of every map against a fit of the skin model to the spectra.",
+    ),
+    "edits": (
+        _add_edits,
+        _edits,
+        "a picture of the paper's edits on rendered faces",
+        "No specular, melanin +0.6 in the paper's units, haemoglobin halved.",
+    ),
+}
+"""What `bioface evaluate` measures: its arguments, what runs it, help and description."""

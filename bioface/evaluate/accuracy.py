@@ -12,6 +12,7 @@ import numpy as np
 from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
+from bioface.evaluate.contents import contents, folder_contents
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
@@ -22,6 +23,9 @@ from bioface.learn.spectral_photos import find_cubes, spectral_photos
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
+
+WORN = "full"
+"""The condition that is always measured on the main set: people as they come."""
 
 TRAINING_PHOTOS = 96
 """Labelled photos that baselines may learn from."""
@@ -35,6 +39,8 @@ class AccuracyOptions:
     ----------
     data
         Packed files; the first is the main set, the others are measured for the networks alone.
+    clean_data
+        Packed file that stands in for the main set in every condition but `full`: bare skin.
     weights
         Of the network under test; the shipped ones when None.
     compare
@@ -57,6 +63,7 @@ class AccuracyOptions:
     """
 
     data: Sequence[Path]
+    clean_data: Path | None = None
     weights: Path | None = None
     compare: dict[str, Path] = field(default_factory=dict)
     spectral: Sequence[Path] = ()
@@ -75,8 +82,9 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     -------
     JSON-ready: `network` (what is under test), `splits_sha256`, `cameras` (where cameras came
     from), `size`, `floor` (rows of the information floor or None) and `sets`: one entry a packed
-    file with `name`, `heads`, `identities` and `conditions`: condition to method to the figures of
-    `bioface.evaluate.summary.summarise`.
+    file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in words) and
+    `conditions`: condition to method to the figures of `bioface.evaluate.summary.summarise`. The
+    main set's has `clean_set` too, the same about `clean_data`, where that was given.
 
     Raises
     ------
@@ -100,24 +108,19 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
     sets = []
     for k, path in enumerate(options.data):
-        packed = read_packed(path)
-        test = _Test(packed, size, measured, options)
+        test = _Test(read_packed(path), size, measured, options)
+        stand_in = options.clean_data if k == 0 else None
+        clean = _Test(read_packed(stand_in), size, measured, options) if stand_in else test
         figures = {}
         for name, config in settings.items():
             known = (
                 baselines() if options.with_baselines and k == 0 and name in MAIN_CONDITIONS else []
             )
             readers = [n for n in networks if name in MAIN_CONDITIONS or not n.told]
-            figures[name] = test.run(config, readers, known, advance)
-        sets.append(
-            {
-                "name": packed.path.stem,
-                "heads": packed.header.get("dataset", {}).get("heads", {}).get("name", "unknown"),
-                "identities": len(test.people),
-                "samples": len(packed),
-                "conditions": figures,
-            }
-        )
+            shown = test if name == WORN else clean
+            figures[name] = shown.run(config, readers, known, advance)
+        entry = {**test.about(), "conditions": figures}
+        sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
     for folder in options.spectral:
         main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
         sets.append(_spectral(folder, main, networks, size, measured, options.seed))
@@ -163,15 +166,21 @@ def _spectral(
         "heads": SPECTRAL,
         "identities": len(cubes),
         "samples": len(cubes),
+        "contents": folder_contents(folder),
         "conditions": figures,
     }
 
 
 def photo_count(options: AccuracyOptions) -> int:
     """How many photos `accuracy` goes through: for a progress bar."""
-    count = len(options.wanted or conditions())
-    held_out = [len(split_samples(read_packed(path))[1]) for path in options.data]
-    return count * sum(min(people, options.identities) for people in held_out)
+    names = options.wanted or tuple(conditions())
+
+    def people(path: Path) -> int:
+        return min(len(split_samples(read_packed(path))[1]), options.identities)
+
+    first, *others = options.data
+    main = sum(people(first if name == WORN else options.clean_data or first) for name in names)
+    return main + len(names) * sum(map(people, others))
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,17 @@ class _Test:
         if len(held_out) == 0:
             raise InputError(f"{self.packed.path}: nobody is held out in this set")
         return held_out[: self.options.identities]
+
+    def about(self) -> dict[str, Any]:
+        """What `accuracy` returns of a set beside its figures."""
+        dataset = self.packed.header.get("dataset", {})
+        return {
+            "name": self.packed.path.stem,
+            "heads": dataset.get("heads", {}).get("name", "unknown"),
+            "identities": len(self.people),
+            "samples": len(self.packed),
+            "contents": contents(dataset),
+        }
 
     def run(
         self,

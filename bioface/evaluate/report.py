@@ -43,10 +43,9 @@ def as_text(results: Mapping[str, Any]) -> str:
     """The main figures, a line a method, for the terminal."""
     lines = []
     for entry in results["sets"]:
-        lines.append(
-            f"{entry['name']} ({entry['heads']}): {entry['identities']} people of "
-            f"{entry['samples']} samples, cameras: {results['cameras']}"
-        )
+        lines.append(f"{_in_short(entry)}; cameras: {results['cameras']}")
+        if "clean_set" in entry:
+            lines.append(f"  in all conditions but full: {_in_short(entry['clean_set'])}")
         for condition, methods in entry["conditions"].items():
             titles = "".join(f"{title:>12}" for title, *_ in _COLUMNS)
             lines.append(f"{condition:40}{titles}")
@@ -66,6 +65,13 @@ def as_text(results: Mapping[str, Any]) -> str:
             for change, shifts in found["shift"].items()
         ]
     return "\n".join(lines) + "\n"
+
+
+def _in_short(entry: Mapping[str, Any]) -> str:
+    return (
+        f"{entry['name']} ({entry['heads']}): {entry['identities']} people of "
+        f"{entry['samples']} samples; {entry['contents']}"
+    )
 
 
 def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]) -> str:
@@ -116,8 +122,8 @@ on photos. Written by
 
 - Network: {network["parameters"] / 1e6:.2f} million parameters, weights sha256
   `{network["sha256"][:16]}`.
-- Test: {main["identities"]} people ({main["heads"]} heads) that training never saw, each in
-  one photo a condition, {results["size"]} pixels a side.
+- Test: people that training never saw, each in one photo a condition, {results["size"]} pixels a
+  side. {_sets(main)}
 - Cameras: {results["cameras"]}; lights: A, daylight, and the fluorescent and LED spectra held out;
   both frozen in `bioface/data/splits.json`, sha256 `{results["splits_sha256"][:16]}`.
 - Unit u is the cube root of the volume fraction scaled to 0-1 (melanin 0.03-0.45, haemoglobin
@@ -129,6 +135,21 @@ on photos. Written by
   a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
 - Nothing is told about light, camera or shading; but *{TOLD}* knows illuminant,
   white balance and the nearest camera of the camera model.{_caution(network)}"""
+
+
+def _sets(main: Mapping[str, Any]) -> str:
+    """Which faces the conditions are measured on, and what covers their skin."""
+    clean = main.get("clean_set")
+    if clean is None:
+        return (
+            f"All conditions show the same: {_people(main)}. No set of bare skin was\n"
+            "  given for *clean* (`--clean-data`)."
+        )
+    return f"*Full*: {_people(main)}.\n  *Clean* and the single degradations: {_people(clean)}."
+
+
+def _people(entry: Mapping[str, Any]) -> str:
+    return f"{entry['identities']} people ({entry['heads']} heads; {entry['contents']})"
 
 
 def _caution(network: Mapping[str, Any]) -> str:
@@ -333,7 +354,8 @@ def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
     kind = entry["heads"] if entry["heads"] == SPECTRAL else f"{entry['heads']} heads"
     return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
 
-RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set.
+Skin is covered by: {entry["contents"]}. RMSE in u / R2, and in brackets the ratio of the RMSE to
+that on the main set{" (*clean*: that on its own set)" if "clean_set" in main else ""}.
 
 {table(header, rows)}"""
 

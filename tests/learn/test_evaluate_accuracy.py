@@ -3,16 +3,19 @@ import json
 
 import numpy as np
 import pytest
+from ellipsoids import CHANNELS, SIZE, ellipsoid_sample
 
 pytest.importorskip("torch")
 
 from bioface.cli import main
 from bioface.evaluate import page
 from bioface.evaluate.baselines import pixels
+from bioface.evaluate.contents import contents, folder_contents
 from bioface.learn import fit_image
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.weights import save_weights
+from bioface.packed import write_packed
 
 pytestmark = pytest.mark.torch
 
@@ -83,9 +86,51 @@ def test_the_same_seed_gives_the_same_figures(pack_path, weights, tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_clean_is_measured_on_bare_skin_where_a_set_of_it_is_given(
+    pack_path, weights, tmp_path, capsys
+):
+    bare = tmp_path / "bare.pack"
+    rng = np.random.default_rng(1)
+    samples = [{"id": f"{i:06d}"} for i in range(12)]
+    images = (ellipsoid_sample(rng) for _ in samples)
+    dataset = {"config": {"sampling": {"hair_share": 0.0}}, "heads": {"name": "ellipsoids"}}
+    write_packed(bare, CHANNELS, images, samples, (SIZE, SIZE), dataset=dataset)
+
+    def measured(*arguments):
+        command = ["evaluate", "accuracy", "--weights", str(weights), "--identities", "2"]
+        command += ["--conditions", "clean", "full", "--no-baselines"]
+        outputs = ["--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "a.md")]
+        assert main([*command, *map(str, arguments), *outputs]) == 0
+        return json.loads((tmp_path / "a.json").read_text())["sets"][0]
+
+    worn = measured("--data", pack_path)
+    assert "No set of bare skin" in (tmp_path / "a.md").read_text()
+    alone = measured("--data", bare)
+    capsys.readouterr()
+    both = measured("--data", pack_path, "--clean-data", bare)
+    assert both["conditions"]["full"] == worn["conditions"]["full"]
+    assert both["conditions"]["clean"] == alone["conditions"]["clean"]
+    assert both["clean_set"] == {name: alone[name] for name in both["clean_set"]}
+    assert both["clean_set"]["contents"] == "skin only"
+    assert "in all conditions but full: bare (ellipsoids)" in capsys.readouterr().out
+    page_text = (tmp_path / "a.md").read_text()
+    assert "*Clean* and the single degradations: " in page_text
+    assert "(ellipsoids heads; skin only)" in page_text
+    assert "--clean-data bare.pack" in page_text
+
+
+def test_what_covers_skin_is_told_in_words(tmp_path):
+    sampling = {"hair_share": 0.82, "glasses_share": 0.22, "beard_share": 0.0, "yaw": 60.0}
+    assert contents({"config": {"sampling": sampling}}) == "scalp hair 82 %, glasses 22 %"
+    assert folder_contents(tmp_path) == contents({}) == "what covers skin is not recorded"
+    (tmp_path / "dataset.json").write_text(json.dumps({"config": {"sampling": {}}}))
+    assert folder_contents(tmp_path) == "skin only"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--clean-data", "nowhere.pack"], "nowhere.pack"),
         (["--identities", "1"], "--identities 1"),
         (["--conditions", "fog"], "no condition 'fog'"),
         (["--compare", "alone"], "NAME=FILE"),

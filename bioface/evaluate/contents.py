@@ -1,0 +1,48 @@
+"""What covers the skin of the people of a rendered set, in words for the accuracy page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SHARES = {
+    "hair_share": "scalp hair",
+    "brow_share": "brows",
+    "beard_share": "beard",
+    "stubble_share": "stubble",
+    "makeup_share": "make-up",
+    "sweat_share": "sweat",
+    "glasses_share": "glasses",
+    "headwear_share": "headwear",
+    "clothes_share": "clothes",
+}
+"""Sampling options of `bioface-synth generate` that put something on skin, and what it is."""
+
+
+def contents(dataset: Mapping[str, Any]) -> str:
+    """What people of a set wear, have grown and have on: shares of them, or `skin only`.
+
+    Parameters
+    ----------
+    dataset
+        Content of its `dataset.json`, which a packed file carries as `dataset`; empty where there
+        is none.
+    """
+    sampling = dataset.get("config", {}).get("sampling")
+    if sampling is None:
+        return "what covers skin is not recorded"
+    shares = {words: sampling[name] for name, words in SHARES.items() if sampling.get(name)}
+    if not shares:
+        return "skin only"
+    return ", ".join(f"{words} {100 * share:.0f} %" for words, share in shares.items())
+
+
+def folder_contents(folder: Path) -> str:
+    """`contents` of a dataset's folder; not recorded where it has no readable `dataset.json`."""
+    try:
+        found = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    return contents(found)
