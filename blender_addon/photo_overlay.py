@@ -160,14 +160,17 @@ class PhotoOverlay:
 
 
 def _texture(srgb: np.ndarray) -> object:
+    """The photo in linear light: what the region's buffer encodes as it takes it."""
     import gpu
     import numpy as np
 
     from bioface.photo.resample import shrink
+    from bioface.spectral.colour import srgb_decode
 
     height, width = srgb.shape[:2]
     scale = max(max(height, width) / _LONGEST, 1.0)
-    small = shrink(srgb, (max(round(height / scale), 1), max(round(width / scale), 1)))
+    size = max(round(height / scale), 1), max(round(width / scale), 1)
+    small = shrink(np.asarray(srgb_decode(srgb), np.float32), size)
     rgba = np.ones((*small.shape[:2], 4), np.float32)
     rgba[..., :3] = small[::-1]
     pixels = gpu.types.Buffer("FLOAT", rgba.size, rgba.ravel())

@@ -149,6 +149,8 @@ def steps():
 
     source = settings.source
     source.filepath = str(PHOTO)
+    with bpy.context.temp_override(**view()):
+        bpy.ops.ed.undo_push(message="photo")  # as the file browser does
     read = bpy.ops.bioface.photo_estimate
     with bpy.context.temp_override(**view()):
         assert read("INVOKE_DEFAULT") == {"RUNNING_MODAL"}

@@ -160,7 +160,9 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held by this thread, would abort Python's own shutdown.
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 
