@@ -7,6 +7,7 @@ https://github.com/ICT-VGL/ICT-FaceKit. No albedo comes with it: pigment is draw
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -146,10 +147,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def array_hash(arrays: dict[str, np.ndarray]) -> str:
-    """sha256 over names, types, shapes and values of `ARRAYS`: independent of compression."""
+def array_hash(arrays: Mapping[str, np.ndarray], keys: Sequence[str] = ARRAYS) -> str:
+    """sha256 over names, types, shapes and values of `keys`: independent of compression."""
     digest = hashlib.sha256()
-    for key in ARRAYS:
+    for key in keys:
         array = np.ascontiguousarray(arrays[key])
         digest.update(f"{key} {array.dtype.str} {array.shape};".encode())
         digest.update(array.tobytes())

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
-from synth.heads.ict_facekit import ARRAYS, array_hash, read_arrays
-from synth.heads.obj import read_obj, read_vertices
-
-ICT_HASH = "75c5220c40cfe9edfae9bfa57a87ad2cf8a8090857faad3d59c8b7c59f6f8701"
-"""`array_hash` of the ICT-FaceKit arrays that the published weights were trained on."""
+from synth.heads.ict_check import TOLERANCE, verify
+from synth.heads.ict_checkout import download, read_checkout
+from synth.heads.ict_facekit import ARRAYS, read_arrays
 
 _INSTALLABLE = ("ict-facekit",)
-_WHERE = (
-    "get it with `git clone https://github.com/ICT-VGL/ICT-FaceKit` and run "
-    "`bioface-synth heads install ict-facekit --from ICT-FaceKit`"
-)
-_IDENTITIES = 100
+_WHERE = "run `bioface-synth heads install ict-facekit`"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,21 +25,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     action = actions.add_parser(
         "install",
         help="install a head model",
-        description="Install a head model. ICT-FaceKit (MIT licence): " + _WHERE + ".",
+        description=(
+            "Install a head model: ICT-FaceKit (USC ICT, MIT licence), downloaded from GitHub or, "
+            "with --from, without a network. Its arrays are compared with the published ones."
+        ),
     )
     action.add_argument("name", metavar="NAME", choices=_INSTALLABLE, help="ict-facekit")
     action.add_argument(
         "--from",
         dest="source",
         metavar="PATH",
-        help="a checkout of ICT-FaceKit, or an npz of its arrays",
+        help="a checkout of ICT-FaceKit, or an npz of its arrays; no download",
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Install `options.name` from `options.source` and say where it went."""
-    target = install(options.name, options.source)
+    target, exact = install(options.name, options.source)
     print(f"installed {options.name}: {target}")
+    if not exact:
+        print(
+            f"its shapes equal the published ones within {TOLERANCE:g} cm (rms), not to the last "
+            "bit: datasets made with them record another asset hash"
+        )
 
 
 def folder() -> Path:
@@ -68,36 +70,32 @@ def installed_file(name: str) -> Path:
     return path
 
 
-def install(name: str, source: str | Path | None) -> Path:
-    """Verify the arrays of `source` and store them; returns the installed file.
+def install(name: str, source: str | Path | None = None) -> tuple[Path, bool]:
+    """Get a head model, verify its arrays and store them.
 
     Parameters
     ----------
     name
         `ict-facekit`.
     source
-        A checkout of ICT-FaceKit (the folder that holds `FaceXModel`), or an npz of its arrays.
+        A checkout of ICT-FaceKit (the folder that holds `FaceXModel`), or an npz of its arrays;
+        None downloads it.
+
+    Returns
+    -------
+    The installed file, and whether its arrays equal the published ones to the last bit.
 
     Raises
     ------
     InputError
-        Unknown name, no source, or a source whose arrays are not the published ones.
+        Unknown name, or a source whose arrays are not the published ones.
     BiofaceError
-        The model cannot be stored.
+        The download fails, or the model cannot be stored.
     """
     if name not in _INSTALLABLE:
         raise InputError(f"unknown head model '{name}': {', '.join(_INSTALLABLE)} can be installed")
-    if source is None:
-        raise InputError(f"--from PATH is missing: {_WHERE}")
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; {_WHERE}")
-    arrays = _read_checkout(path) if path.is_dir() else read_arrays(path)
-    if array_hash(arrays) != ICT_HASH:
-        raise InputError(
-            f"{path}: these are not the published ICT-FaceKit arrays (sha256 {ICT_HASH[:12]}...): "
-            "the files are damaged or of another revision"
-        )
+    arrays = _download() if source is None else _read(Path(source).expanduser())
+    exact = verify(arrays, "the download" if source is None else source)
     target = folder() / f"{name}.npz"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,40 +103,16 @@ def install(name: str, source: str | Path | None) -> Path:
         raise BiofaceError(f"{target.parent}: cannot be made ({error.strerror})") from error
     with replacing(target) as temporary:
         np.savez_compressed(temporary, **{key: arrays[key] for key in (*ARRAYS, "expr_names")})
-    return target
+    return target, exact
 
 
-def _read_checkout(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that `read_arrays` reads from an npz, made from the OBJ files of a checkout."""
-    model = path / "FaceXModel" if (path / "FaceXModel").is_dir() else path
-    neutral = model / "generic_neutral_mesh.obj"
-    if not neutral.is_file():
-        raise InputError(f"{path}: no FaceXModel/generic_neutral_mesh.obj; is this ICT-FaceKit?")
-    try:
-        names = sorted(json.loads((model / "vertex_indices.json").read_text())["expressions"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{model / 'vertex_indices.json'}: no list of expressions") from error
-    mesh = read_obj(neutral, material_only=True)
-    shapes = {
-        "identity": [f"identity{k:03d}" for k in range(_IDENTITIES)],
-        "expr": names,
-    }
-    arrays: dict[str, np.ndarray] = {
-        "mean": mesh.vertices.astype(np.float32),
-        "faces": mesh.faces.astype(np.uint16),
-        "uvidx": mesh.uv_indices.astype(np.int32),
-        "vt": mesh.uvs.astype(np.float32),
-        "face_mat": mesh.part.astype(np.uint8),
-        "expr_names": np.array(names),
-    }
-    for key, stems in shapes.items():
-        targets = np.stack([_same_count(model / f"{stem}.obj", mesh.vertices) for stem in stems])
-        arrays[key] = (targets - mesh.vertices).astype(np.float16)
-    return arrays
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; without --from it is downloaded")
+    return read_checkout(path) if path.is_dir() else read_arrays(path)
 
 
-def _same_count(path: Path, like: np.ndarray) -> np.ndarray:
-    vertices = read_vertices(path)
-    if vertices.shape != like.shape:
-        raise InputError(f"{path}: {len(vertices)} vertices where the neutral mesh has {len(like)}")
-    return vertices
+def _download() -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory(prefix="ict-facekit-") as scratch:
+        download(Path(scratch))
+        return read_checkout(Path(scratch))
