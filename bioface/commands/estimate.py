@@ -5,9 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from bioface.errors import BiofaceError, InputError
+
+if TYPE_CHECKING:
+    from bioface.photo.known import KnownScene
+    from bioface.photo.network import Network
+    from bioface.photo.read import SeenFace
+
+Result = TypeVar("Result")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +58,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side of the square in which the network sees a face; default: as it was trained",
     )
+    parser.add_argument(
+        "--illuminant",
+        metavar="LIGHT",
+        help="the light, if it is known: A, D65, D5000, F1-F12, LED-B1 ..., a temperature such as "
+        "5600K, or a CSV file of wavelength in nm and power",
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="the camera, if its sensitivities are known: a CSV file of wavelength in nm, red, "
+        "green, blue; or an npz (FILE.npz:NAME for one of several)",
+    )
+    parser.add_argument(
+        "--white-balance",
+        nargs=2,
+        type=float,
+        metavar=("R", "B"),
+        help="factors by which white balance erred in red and blue, if they are known: 1 1 where "
+        "it was set on a grey card",
+    )
+    parser.add_argument(
+        "--same-shoot",
+        action="store_true",
+        help="the photos share one light and camera: read all, then each again, told their mean",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument(
         "--albedo",
@@ -57,43 +93,79 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read every photo; 1 when any could not be read, after all the others are done."""
-    from tqdm import tqdm
-
     from bioface.photo.files import find_photos
+    from bioface.photo.known import KnownScene
     from bioface.photo.network import load_network
     from bioface.photo.result import check_outputs
+    from bioface.photo.shoot import shared_scene
 
     photos = find_photos(options.photos)
     if options.face_box and len(photos) > 1:
         raise InputError(f"--face-box tells of one photo, but {len(photos)} are given")
+    told = (options.illuminant, options.camera, options.white_balance)
+    if options.albedo and (options.same_shoot or any(value is not None for value in told)):
+        raise InputError("an albedo texture has no light and no camera to tell; leave --albedo out")
+    known = KnownScene.of(
+        illuminant=options.illuminant, camera=options.camera, white_balance=options.white_balance
+    )
     check_outputs(options.out, photos, overwrite=options.overwrite)
-    model = None if options.albedo else load_network(options.weights, options.runtime)
-    failed = 0
-    with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
-        for photo in progress:
-            try:
-                read = _read_albedo if options.albedo else _estimate_one
-                line = read(photo, options, model)
-            except BiofaceError as error:
-                failed += 1
-                tqdm.write(f"bioface: error: {error}", file=sys.stderr)
-            else:
-                tqdm.write(line)
+    readable = photos
+    if options.albedo:
+        work = partial(_read_albedo, options)
+    else:
+        model = load_network(options.weights, options.runtime)
+        if options.same_shoot:
+            seen = _for_each(photos, partial(_look, options, model, known))
+            readable = list(seen)
+            if seen:
+                known = shared_scene([face for faces in seen.values() for face in faces], known)
+        work = partial(_estimate_one, options, model, known)
+    failed = len(photos) - len(_for_each(readable, work))
     if failed and len(photos) > 1:
         print(f"bioface: {failed} of {len(photos)} photos could not be read", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _read_albedo(texture: Path, options: argparse.Namespace, _: object) -> str:
-    """Read and write one albedo texture; returns what to tell about it."""
+def _for_each(photos: Sequence[Path], work: Callable[[Path], Result]) -> dict[Path, Result]:
+    """What `work` returns of each photo; one that cannot be read is told of and left out."""
+    from tqdm import tqdm
+
+    done = {}
+    with tqdm(photos, unit="photo", disable=None if len(photos) > 1 else True) as progress:
+        for photo in progress:
+            try:
+                done[photo] = work(photo)
+            except BiofaceError as error:
+                tqdm.write(f"bioface: error: {error}", file=sys.stderr)
+    return done
+
+
+def _read_albedo(options: argparse.Namespace, texture: Path) -> None:
+    """Read and write one albedo texture."""
+    from tqdm import tqdm
+
     from bioface.photo.albedo import write_albedo_maps
 
-    return str(write_albedo_maps(texture, options.out, overwrite=options.overwrite))
+    tqdm.write(str(write_albedo_maps(texture, options.out, overwrite=options.overwrite)))
 
 
-def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # noqa: ANN001
-    """Read and write one photo; returns what to tell about it."""
-    from dataclasses import replace
+def _look(
+    options: argparse.Namespace, model: Network, known: KnownScene, photo: Path
+) -> list[SeenFace]:
+    """What the network says of each face, before anything is written."""
+    from bioface.photo.files import read_photo
+    from bioface.photo.read import ask, faces_in
+
+    srgb = read_photo(photo)
+    faces = faces_in(srgb, photo, model, options.face_box)
+    return [ask(srgb, face, model, size=options.size, known=known) for face in faces]
+
+
+def _estimate_one(
+    options: argparse.Namespace, model: Network, known: KnownScene, photo: Path
+) -> None:
+    """Read and write one photo, and tell about it."""
+    from tqdm import tqdm
 
     from bioface.photo.files import read_photo
     from bioface.photo.montage import montage
@@ -102,7 +174,7 @@ def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # no
 
     srgb = read_photo(photo)
     faces = faces_in(srgb, photo, model, options.face_box)
-    result = read_faces(srgb, faces, model, size=options.size)
+    result = read_faces(srgb, faces, model, size=options.size, known=known)
     path = Path(os.path.relpath(photo.resolve(), Path(options.out).resolve())).as_posix()
     result = replace(result, photo={**result.photo, "path": path})
     written = write_estimate(
@@ -118,4 +190,4 @@ def _estimate_one(photo: Path, options: argparse.Namespace, model) -> str:  # no
     )
     guessed = not options.face_box and result.faces[0].landmarks is None
     note = " (found by the network, without MediaPipe: check it, or pass --face-box)"
-    return f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note * guessed}"
+    tqdm.write(f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note * guessed}")

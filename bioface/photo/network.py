@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 import numpy as np
 
 from bioface.errors import InputError, MissingDependencyError
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.spectral.camera import Method
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.tables import DATA
@@ -92,8 +93,14 @@ class Network(Protocol):
     def runtime(self) -> str:
         """`torch` or `onnx`."""
 
-    def read(self, srgb: np.ndarray) -> Reading:
-        """Read one crop (h, w, 3) of sRGB in 0-1."""
+    def read(self, srgb: np.ndarray, known: KnownScene = NOTHING) -> Reading:
+        """Read one crop (h, w, 3) of sRGB in 0-1, told what is `known` about it.
+
+        Raises
+        ------
+        InputError
+            Something is known, and these weights cannot be told.
+        """
 
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
         """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""

@@ -18,6 +18,7 @@ import onnxruntime
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
@@ -95,9 +96,12 @@ class OnnxNetwork:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{source}: its metadata is damaged; {_ADVICE}") from error
 
-    def read(self, srgb: np.ndarray) -> Reading:
-        """Read one crop (h, w, 3) of sRGB in 0-1."""
-        out = {name: values[0] for name, values in self._run(srgb[None]).items()}
+    def read(self, srgb: np.ndarray, known: KnownScene = NOTHING) -> Reading:
+        """Read one crop (h, w, 3) of sRGB in 0-1; `InputError` where it cannot be told."""
+        told: dict[str, np.ndarray] = {}
+        if any(known.given):
+            told = {f"known_{name}": v for name, v in known.inputs(self.camera).items()}
+        out = {name: values[0] for name, values in self._run(srgb[None], told=told).items()}
         b = out["b"].astype(np.float64)
         weights = out["illuminant_weights"].astype(np.float64)
         return Reading(
@@ -121,14 +125,25 @@ class OnnxNetwork:
         """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""
         return self._run(srgb, ["mask"])["mask"]
 
-    def _run(self, srgb: np.ndarray, names: list[str] | None = None) -> dict[str, np.ndarray]:
+    def _run(
+        self,
+        srgb: np.ndarray,
+        names: list[str] | None = None,
+        told: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
         images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
         names = names or [output.name for output in self.session.get_outputs()]
+        accepted = {entry.name: entry.shape for entry in self.session.get_inputs()}
+        told = told or {}
+        if not told.keys() <= accepted.keys():
+            raise InputError(
+                "these ONNX weights cannot be told light or camera; pass the .safetensors file "
+                "they were made from, which torch reads: pip install 'bioface[train]'"
+            )
         inputs = {"srgb": images}
-        for known in self.session.get_inputs():
-            if known.name in _UNKNOWN:
-                shape = (len(images), known.shape[1])
-                inputs[known.name] = np.full(shape, _UNKNOWN[known.name], np.float32)
+        for name in accepted.keys() & _UNKNOWN.keys():
+            values = told.get(name, np.full(accepted[name][1], _UNKNOWN[name], np.float32))
+            inputs[name] = np.repeat(values[None], len(images), axis=0)
         return dict(zip(names, self.session.run(names, inputs), strict=True))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
 from bioface.photo.find import can_find, find_faces
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.locate import locate_face
 from bioface.photo.network import (
     MULTIPLE,
@@ -62,6 +63,7 @@ def estimate(
     size: int | None = None,
     runtime: Runtime = "auto",
     face_box: FaceSquare | Sequence[FaceSquare] | None = None,
+    known: KnownScene = NOTHING,
 ) -> Estimate:
     """Read melanin, haemoglobin, shading, light and camera of every face in a photo.
 
@@ -85,6 +87,9 @@ def estimate(
         its top left corner in pixels; or several. The faces must be upright. None looks for them,
         with MediaPipe where it is installed, otherwise with the network (`bioface.photo.locate`:
         one upright face that fills the picture). Without MediaPipe there are no landmarks.
+    known
+        Light, camera and white balance, as far as they are known: see
+        `bioface.photo.known.KnownScene.of`.
 
     Returns
     -------
@@ -93,8 +98,8 @@ def estimate(
     Raises
     ------
     InputError
-        The photo cannot be read, shows no face, a face box lies outside it, or the weights do not
-        fit.
+        The photo cannot be read, shows no face, a face box lies outside it, the weights do not
+        fit, or something is known that they cannot be told.
     MissingDependencyError
         Neither torch nor onnxruntime is installed, or not the one that is needed.
 
@@ -110,7 +115,8 @@ def estimate(
         network = load_network(weights, runtime)
     else:
         network = as_network(weights)
-    return read_faces(srgb, faces_in(srgb, name, network, face_box), network, size=size)
+    faces = faces_in(srgb, name, network, face_box)
+    return read_faces(srgb, faces, network, size=size, known=known)
 
 
 def faces_in(
@@ -163,24 +169,82 @@ def read_faces(
     model: Network | TrainedModel,
     *,
     size: int | None = None,
+    known: KnownScene = NOTHING,
 ) -> Estimate:
     """`estimate` for faces already found in a photo (H, W, 3) of sRGB floats in 0-1.
 
     Where faces overlap, a pixel belongs to the one whose centre is nearest in units of its size.
     """
-    if size is not None and not 32 <= size <= 1024:
-        raise InputError(f"size {size}: the network sees faces in squares of 32-1024 pixels a side")
     network = as_network(model)
     shape = (srgb.shape[0], srgb.shape[1])
     maps = {name: np.zeros(shape, np.float32) for name in SCALARS}
     maps |= {name: np.zeros((*shape, 3), np.float32) for name in COLOURS}
-    side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
     read = []
     for face in faces:
         others = [other for other in faces if other is not face]
-        read.append(_read_face(srgb, face, others, network, side, maps))
+        seen = ask(srgb, face, network, size=size, known=known)
+        read.append(_read_face(srgb, seen, others, network, maps))
     record = {"path": None, "sha256": pixels_sha256(srgb)}
-    return Estimate(maps, tuple(read), network.skin, network.sha256, record)
+    return Estimate(maps, tuple(read), network.skin, network.sha256, record, known.record)
+
+
+@dataclass(frozen=True)
+class SeenFace:
+    """What the network says of one face, before detail is recovered.
+
+    Attributes
+    ----------
+    estimate
+        The face with its light and camera; `skin` is empty as yet.
+    crop, reading
+        The square that the network saw, and what it said of it.
+    """
+
+    estimate: FaceEstimate
+    crop: Crop
+    reading: Reading
+
+
+def ask(
+    srgb: np.ndarray,
+    face: FaceBox,
+    network: Network,
+    *,
+    size: int | None = None,
+    known: KnownScene = NOTHING,
+) -> SeenFace:
+    """Show the network one face of a photo (H, W, 3) of sRGB floats.
+
+    What is known stands in the result as it was told, whatever the network makes of it; but the
+    weights of the basis illuminants are always the network's.
+
+    Raises
+    ------
+    InputError
+        The size is out of range, or these weights cannot be told what is known.
+    """
+    if size is not None and not 32 <= size <= 1024:
+        raise InputError(f"size {size}: the network sees faces in squares of 32-1024 pixels a side")
+    side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
+    landmarks = face.landmarks if isinstance(face, Face) else None
+    crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
+    reading = network.read(_crop_srgb(srgb, crop), known)
+    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
+    sensitivities = known.sensitivities
+    found = FaceEstimate(
+        box=face.box,
+        landmarks=landmarks,
+        skin={},
+        illuminant_weights=dict(zip(NAMES, map(float, reading.illuminant_weights), strict=True)),
+        daylight_kelvin=reading.daylight_kelvin,
+        spd=np.asarray(spd) if known.spd is None else known.spd,
+        b=reading.b,
+        sensitivities=reading.sensitivities if sensitivities is None else sensitivities,
+        gains=reading.gains if known.gains is None else known.gains,
+        tone=reading.tone,
+        method=reading.method,
+    )
+    return SeenFace(found, crop, reading)
 
 
 def as_srgb(photo: np.ndarray) -> np.ndarray:
@@ -221,30 +285,13 @@ def nearest_share(
 
 def _read_face(
     srgb: np.ndarray,
-    face: FaceBox,
+    seen: SeenFace,
     others: Sequence[FaceBox],
     network: Network,
-    size: int,
     maps: dict[str, np.ndarray],
 ) -> FaceEstimate:
-    """Read one face and write its pixels into `maps`."""
-    landmarks = face.landmarks if isinstance(face, Face) else None
-    crop = Crop.around_box(face.box, size) if landmarks is None else Crop.around(landmarks, size)
-    reading = network.read(_crop_srgb(srgb, crop))
-    spd = np.asarray(mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False))
-    found = FaceEstimate(
-        box=face.box,
-        landmarks=landmarks,
-        skin={},
-        illuminant_weights=dict(zip(NAMES, map(float, reading.illuminant_weights), strict=True)),
-        daylight_kelvin=reading.daylight_kelvin,
-        spd=spd,
-        b=reading.b,
-        sensitivities=reading.sensitivities,
-        gains=reading.gains,
-        tone=reading.tone,
-        method=reading.method,
-    )
+    """Recover a face's detail and write its pixels into `maps`."""
+    face, crop, reading = seen.estimate, seen.crop, seen.reading
     window = crop.window((srgb.shape[0], srgb.shape[1]), beyond=REACH)
     linear = _linear(srgb[window], reading.tone)
     prior, stds, network_mask = _on_photo(reading, crop, window)
@@ -252,7 +299,7 @@ def _read_face(
     if others:
         mask = mask * nearest_share(face, others, window)
     inside = mask > _LEAST_MASK
-    colours = SkinColours.of(network.skin, np.asarray(found.camera.projection(spd)))
+    colours = SkinColours.of(network.skin, np.asarray(face.camera.projection(face.spd)))
     pixels = Pixels(*prior[inside].T)
     result = refine(linear[inside], srgb[window][inside], pixels, mask[inside], colours)
     planes = {
@@ -270,7 +317,7 @@ def _read_face(
         maps.setdefault(name, np.zeros_like(maps["mask"]))
     for name, values in planes.items():
         maps[name][window][inside] = values
-    return replace(found, skin=_summary(planes, mask[inside] * core[inside]))
+    return replace(face, skin=_summary(planes, mask[inside] * core[inside]))
 
 
 def _crop_srgb(srgb: np.ndarray, crop: Crop) -> np.ndarray:

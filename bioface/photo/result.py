@@ -47,11 +47,11 @@ class FaceEstimate(FaceBox):
         standard deviations in the maps also `melanin_median_std` and `haemoglobin_median_std`,
         their medians.
     illuminant_weights
-        Weight of each basis illuminant by name; sum 1.
+        Weight of each basis illuminant by name as the network reads it; sum 1.
     daylight_kelvin
         Temperature of the D component.
     spd
-        (33,) the light's spectral power distribution, sum 1.
+        (33,) the light's spectral power distribution, sum 1: that of the weights, or what was told.
     b
         (N,) camera coefficients, standard deviations.
     sensitivities
@@ -151,6 +151,8 @@ class Estimate:
         Of the weight file.
     photo
         `path` (relative to the estimate's folder, or None), `sha256` of the photo's pixels.
+    known
+        What was told about light, camera and white balance (`bioface.photo.known`), JSON-ready.
     version
         Of bioface.
     """
@@ -160,6 +162,7 @@ class Estimate:
     skin: SkinModel
     weights_sha256: str
     photo: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
 
     @property
@@ -194,6 +197,7 @@ class Estimate:
             **faces[0],
             "faces": faces,
             "photo": {**self.photo, "width": width, "height": height},
+            "known": dict(self.known),
             **skin_record(self.skin),
             "weights_sha256": self.weights_sha256,
             "version": self.version,
@@ -296,6 +300,7 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
         constants = {name: float(v) for name, v in content["skin_constants"].items()}
         skin = SkinModel.load(content["skin_model"]).with_constants(**constants)
         photo = {key: content["photo"].get(key) for key in ("path", "sha256")}
+        known = dict(content.get("known", {}))
         stds = (name for name in STDS if name in planes)
         maps = {name: planes[name] for name in (*SCALARS, *stds)}
         for name in COLOURS:
@@ -307,7 +312,7 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
         raise InputError(f"{base}: not a result of this version of bioface estimate") from error
     if not faces:
         raise InputError(f"{numbers}: lists no faces")
-    return Estimate(maps, faces, skin, sha256, photo, version)
+    return Estimate(maps, faces, skin, sha256, photo, known, version)
 
 
 def check_outputs(

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bioface.learn.encoder import Prediction
+from bioface.errors import InputError
+from bioface.learn.encoder import Known, Prediction
 from bioface.learn.weights import TrainedModel, load_weights
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
+from bioface.spectral.camera import CameraModel
 from bioface.spectral.skin import SkinModel
 
 
@@ -46,10 +49,18 @@ class TorchNetwork:
             constants = {name: float(value) for name, value in skin.constants.items()}
             return skin.with_constants(**constants)
 
-    def read(self, srgb: np.ndarray) -> Reading:
-        """Read one crop (h, w, 3) of sRGB in 0-1."""
+    @cached_property
+    def cameras(self) -> CameraModel:
+        """The decoder's camera model, as numbers."""
         with torch.inference_mode():
-            prediction = self._predict(srgb[None])
+            model = self.model.decoder.camera_model()
+            parts = (model.mean, model.components, model.deviations)
+            return CameraModel(*(np.asarray(part, np.float64) for part in parts))
+
+    def read(self, srgb: np.ndarray, known: KnownScene = NOTHING) -> Reading:
+        """Read one crop (h, w, 3) of sRGB in 0-1; `InputError` where it cannot be told."""
+        with torch.inference_mode():
+            prediction = self._predict(srgb[None], known)
             camera = self.model.decoder.camera(prediction)
             tone = self.model.decoder.tone(prediction)
             weights = prediction.illuminant_weights[0].double()
@@ -73,9 +84,15 @@ class TorchNetwork:
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
         """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""
         with torch.inference_mode():
-            return self._predict(srgb).mask.numpy()
+            return self._predict(srgb, NOTHING).mask.numpy()
 
-    def _predict(self, srgb: np.ndarray) -> Prediction:
+    def _predict(self, srgb: np.ndarray, known: KnownScene) -> Prediction:
         images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
         image: Tensor = torch.from_numpy(images)
-        return self.model.encoder(image)
+        if not any(known.given):
+            return self.model.encoder(image)
+        if self.model.config.get("kind") == "paper":
+            raise InputError("weights of the paper configuration cannot be told light or camera")
+        told = known.inputs(self.cameras)
+        parts = {name: torch.from_numpy(value)[None] for name, value in told.items()}
+        return self.model.encoder(image, Known(**parts))
