@@ -153,8 +153,7 @@ def _fill(
     done = settings.count - len(missing)
     if progress:
         progress(done, settings.count)
-    versions = {"code": info.config["code"], "bpy": info.bpy, "heads": info.heads["asset_hash"]}
-    jobs = make_jobs(writer.partial, missing, settings, versions)
+    jobs = make_jobs(writer.partial, missing, settings, versions_of(info))
     if settings.scheduler:
         reports = run_jobs_on_cluster(jobs, settings.scheduler)
     else:
@@ -191,6 +190,11 @@ def _give_up(writer: DatasetWriter, report: dict[str, Any], failed: dict[int, st
             f"{writer.folder}: {MOST_FAILED} samples failed their checks, the last for this: "
             f"{reason}; that is no accident of a scene: see run.log"
         )
+
+
+def versions_of(info: DatasetInfo) -> dict[str, str]:
+    """What render processes shall have, too; `Job.versions`."""
+    return {"code": info.config["code"], "bpy": info.bpy, "heads": info.heads["asset_hash"]}
 
 
 def make_jobs(

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -127,7 +128,8 @@ class DatasetWriter:
     def close(self) -> None:
         """Release the lock and remove temporary files."""
         if self._manifest is not None:
-            self._manifest.close()
+            with suppress(OSError):  # a line that a full disk refused, which was said before
+                self._manifest.close()
             self._manifest = None
         if self._lock is not None:
             shutil.rmtree(self.partial, ignore_errors=True)

@@ -137,6 +137,21 @@ def test_a_full_disk_is_said_and_the_run_can_be_continued(tmp_path, monkeypatch)
     assert Dataset(tmp_path).indices == [0]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file on a full disk")
+def test_a_manifest_that_meets_a_full_disk_leaves_nothing_behind(tmp_path):
+    writer = DatasetWriter(tmp_path, info())
+    assert writer._manifest is not None
+    writer._manifest.close()
+    writer._manifest = open("/dev/full", "a")  # noqa: SIM115
+    line = stage(writer.partial, 0)
+    with pytest.raises(BiofaceError, match="No space left"):
+        writer.publish(line)
+    writer.close()
+    assert not writer.partial.exists()
+    fill(tmp_path, [0])
+    assert Dataset(tmp_path).indices == [0]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BiofaceError, match="file/set: cannot be written"):
