@@ -191,9 +191,9 @@ def test_sliced_wasserstein_of_a_shift_is_its_mean_over_directions():
     assert sliced_wasserstein(cloud, cloud + shift) == pytest.approx(2.0, rel=0.1)
 
 
-def test_outside_counts_one_in_a_hundred_of_the_same_and_all_far_ones():
+def test_outside_counts_one_in_a_hundred_by_plane_and_all_far_ones():
     measured = people(0, 1000)
-    assert 0.002 < outside(measured, people(1, 2000)).mean() < 0.03
+    assert 0.005 < outside(measured, people(1, 2000)).mean() < 0.04
     assert outside(measured, people(1, 50, shift=30.0)).all()
 
 
