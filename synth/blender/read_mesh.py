@@ -7,7 +7,6 @@ TARGET; what is wrong with FILE goes to standard error, as a line that begins wi
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def read_mesh(path: Path, object_name: str = "") -> dict[str, np.ndarray]:
         raise InputError(f"{path}: Blender cannot read this file ({reason})") from error
     if object_name:
         _show(bpy, path, object_name)
-    pieces = list(_pieces(bpy.context.evaluated_depsgraph_get(), object_name))
+    pieces = _pieces(bpy.context.evaluated_depsgraph_get(), object_name)
     if not any(len(piece["polygon_size"]) for piece in pieces):
         raise InputError(f"{path}: holds no mesh that is visible in renders")
     if path.suffix.lower() == ".glb":
@@ -88,22 +87,21 @@ def _show(bpy: Any, path: Path, name: str) -> None:
     meshes[name].hide_set(False)
 
 
-def _pieces(depsgraph: Any, only: str) -> Iterator[dict[str, Any]]:
-    """The arrays of every visible mesh; parts still by name."""
+def _pieces(depsgraph: Any, only: str) -> list[dict[str, Any]]:
+    """The arrays of every visible mesh, in order of name; parts still by name."""
     found = []
     for instance in depsgraph.object_instances:
         item = instance.object
         taken = item.type == "MESH" and not item.original.hide_render and instance.show_self
         if taken and only in ("", item.name):
             key = (item.name, tuple(instance.persistent_id))
-            found.append((key, item.original, np.array(instance.matrix_world, np.float64)))
-    for _, item, matrix in sorted(found, key=lambda entry: entry[0]):
-        evaluated = item.evaluated_get(depsgraph)
-        yield _arrays(evaluated, evaluated.to_mesh(), matrix)
-        evaluated.to_mesh_clear()
+            found.append((key, _arrays(item, np.array(instance.matrix_world, np.float64))))
+    return [piece for _, piece in sorted(found, key=lambda entry: entry[0])]
 
 
-def _arrays(item: Any, mesh: Any, matrix: np.ndarray) -> dict[str, Any]:
+def _arrays(item: Any, matrix: np.ndarray) -> dict[str, Any]:
+    """What `read_mesh` returns, of an evaluated object that stands at `matrix`."""
+    mesh = item.to_mesh()
     local = _values(mesh.vertices, "co", 3)
     size = _values(mesh.polygons, "loop_total")
     corner = _values(mesh.loops, "vertex_index")
@@ -115,7 +113,7 @@ def _arrays(item: Any, mesh: Any, matrix: np.ndarray) -> dict[str, Any]:
     order += np.repeat(size, size) - 1 - within if mirrored else within
     names = [slot.material.name if slot.material else "" for slot in item.material_slots]
     material = _values(mesh.polygons, "material_index")
-    return {
+    arrays = {
         "vertices": local @ matrix[:3, :3].T + matrix[:3, 3],
         "corner_vertex": corner[order],
         "corner_uv": uv[order],
@@ -124,6 +122,8 @@ def _arrays(item: Any, mesh: Any, matrix: np.ndarray) -> dict[str, Any]:
             f"{item.name}/{item.data.name}/{names[k] if k < len(names) else ''}" for k in material
         ],
     }
+    item.to_mesh_clear()
+    return arrays
 
 
 def _values(items: Any, name: str, width: int = 0) -> np.ndarray:

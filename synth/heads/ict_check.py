@@ -22,7 +22,7 @@ TOPOLOGY = ("faces", "uvidx", "face_mat")
 TOPOLOGY_HASH = "1750005af4eaee5ed74b771bb47de04cc4b7caa6d00a5b5dd8382e0f95ade2a7"
 """`array_hash` of these alone."""
 
-TOLERANCE = 3e-4
+TOLERANCE = 1e-4
 """Root mean square of coordinate differences (cm; of UVs: tiles) that rounding may leave."""
 
 TABLE = Path(__file__).with_name("ict_sketch.csv")
@@ -35,7 +35,7 @@ def verify(arrays: Mapping[str, np.ndarray], source: Path | str) -> bool:
     The names of the modes must be equal. When the arrays are not, faces, UV indices and materials
     must still be; the mean, the UVs and each of the 153 modes may differ by `TOLERANCE` (root mean
     square), as far as their projections on eight fixed random sign vectors tell: one vertex that is
-    2 mm off, an exchanged mode or another order of vertices is found.
+    1 mm off, an exchanged mode or another order of vertices is found.
 
     Parameters
     ----------

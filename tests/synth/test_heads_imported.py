@@ -49,6 +49,15 @@ bpy.context.object.name = "hidden"
 bpy.context.object.hide_render = True
 bpy.ops.wm.save_as_mainfile(filepath=folder + "/cube.blend")
 
+group = bpy.data.collections.new("character")
+group.objects.link(cube)
+bpy.context.scene.collection.objects.unlink(cube)
+placed = bpy.data.objects.new("placed", None)
+placed.instance_type, placed.instance_collection = "COLLECTION", group
+placed.location.z = 7
+bpy.context.scene.collection.objects.link(placed)
+bpy.ops.wm.save_as_mainfile(filepath=folder + "/placed.blend")
+
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.wm.save_as_mainfile(filepath=folder + "/empty.blend")
 """
@@ -118,6 +127,8 @@ def test_modifiers_apply_and_one_object_can_be_named(folder):
     normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     outward = (normal * (corner.mean(1) - cube.vertices.mean(0))).sum(1)
     assert (outward > 0).all()  # though the object is mirrored
+    placed = read_with_blender(folder / "placed.blend", "", "")
+    np.testing.assert_allclose(placed.vertices, cube.vertices + np.array([0, 7, 0]), atol=1e-6)
     hidden = read_with_blender(folder / "cube.blend", "hidden", "")
     assert hidden.parts == ("hidden/Plane/",)
     assert hidden.faces.shape == (1, 4)

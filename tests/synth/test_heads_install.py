@@ -57,7 +57,7 @@ def test_rounding_is_let_pass_and_said(published, tmp_path, capsys):
 
 def moved(arrays):
     arrays["identity"] = arrays["identity"].copy()
-    arrays["identity"][7, 123, 1] += 0.4
+    arrays["identity"][7, 123, 1] += 0.1
     return "identity007 differs"
 
 
