@@ -52,3 +52,48 @@ def test_rendered_maps_come_back_where_seen():
         error = np.abs(tile.maps[name][shown] / truth[shown] - 1)
         assert np.mean(error) < 0.02
         assert np.median(error) < 0.01
+
+
+def test_an_artists_round_trip_through_the_operators(blender):
+    blender(
+        """
+from synth.blender.character import fit_from_camera, head_from_object, skin_slots
+from synth.blender.images import data_image
+from synth.blender.skin_material import attach_maps
+from synth.project import Shot, project_photos, read_estimate
+
+SIDE = 256
+bpy.ops.bioface.head_add()
+head = bpy.context.object
+across, down = np.meshgrid(*2 * [np.linspace(0, 6 * np.pi, SIDE)])
+known = {
+    "melanin": 0.1 + 0.05 * np.sin(across) * np.cos(down),
+    "haemoglobin": 0.02 + 0.01 * np.cos(across + down),
+}
+images = {name: data_image(bpy, name, plane) for name, plane in known.items()}
+attach_maps(head.active_material, images)
+scene = bpy.context.scene
+camera()
+scene.camera.location = (0.1, -1.5, 0.05)
+scene.camera.rotation_euler = (np.pi / 2, 0, 0.05)
+scene.camera.data.lens = 120
+scene.render.resolution_x = scene.render.resolution_y = 384
+scene.bioface.truth_samples, scene.bioface.texture_size = 16, SIDE
+truth = str(Path("truth.exr").resolve())
+assert bpy.ops.bioface.scene_ground_truth(filepath=truth) == {"FINISHED"}
+
+attach_maps(head.active_material, {name: data_image(bpy, name, 0 * across) for name in known})
+bpy.ops.bioface.photo_add(filepath=truth)
+scene.bioface.photos[0].camera = scene.camera
+assert bpy.ops.bioface.maps_project() == {"FINISHED"}
+
+mesh, shown = head_from_object(bpy, head, skin_slots(head)), read_estimate(truth)
+shot = Shot(fit_from_camera(bpy, head, mesh, shown.shape), shown.maps)
+seen = project_photos(mesh, [shot], SIDE)[1001].seen > 0.9
+assert seen.sum() > 5000
+for name, plane in known.items():
+    back = pixels(object_skin_node(head).inputs[name.capitalize()].links[0].from_node.image)
+    error = np.abs(back / plane - 1)[seen]
+    assert np.percentile(error, 99) < 0.02
+"""
+    )
