@@ -32,18 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rebalance", action="store_true", help="let the white balance adapt to --illuminant"
     )
     parser.add_argument("--photo", metavar="FILE", help="where the photo is, if it was moved since")
-    parser.add_argument("--out", required=True, metavar="PNG", help="picture to write")
+    parser.add_argument(
+        "--out", required=True, metavar="PNG", help="picture to write, as deep as the photo"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
 
 
 def run(options: argparse.Namespace) -> int:
     """Edit one photo and write it."""
     import numpy as np
-    from PIL import Image
 
     from bioface.atomic import replacing
     from bioface.photo.edit import edit, find_photo
-    from bioface.photo.files import to_bytes
+    from bioface.photo.files import png_bytes
     from bioface.photo.result import read_estimate
 
     target = Path(options.out)
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"{target}: the picture is a PNG; let --out end in .png")
     with replacing(target, overwrite=options.overwrite) as temporary:
         estimate = read_estimate(options.result)
-        source, srgb = find_photo(estimate, Path(options.result).parent, options.photo)
+        source, srgb, bits = find_photo(estimate, Path(options.result).parent, options.photo)
         edited = edit(
             srgb,
             estimate,
@@ -65,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
             # Its depth, profile and metadata are the photo's too.
             temporary.write_bytes(source.read_bytes())
         else:
-            Image.fromarray(to_bytes(edited)).save(temporary, format="PNG")
+            temporary.write_bytes(png_bytes(edited, bits))
     print(target)
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.photo.files import read_photo
+from bioface.photo.files import read_photo_depth
 from bioface.photo.read import nearest_share, pixels_sha256
 from bioface.photo.result import Estimate, FaceEstimate
 from bioface.spectral.camera import raw_to_xyz
@@ -98,8 +98,8 @@ def photo_of(estimate: Estimate, folder: str | Path, photo: str | Path | None = 
 
 def find_photo(
     estimate: Estimate, folder: str | Path, photo: str | Path | None = None
-) -> tuple[Path, np.ndarray]:
-    """Where the photo of an estimate is, and the photo (H, W, 3 sRGB floats).
+) -> tuple[Path, np.ndarray, int]:
+    """Where the photo of an estimate is, the photo (H, W, 3 sRGB floats) and its bits a channel.
 
     Parameters
     ----------
@@ -122,10 +122,10 @@ def find_photo(
             raise InputError(f"{source}: the photo is no longer there; pass --photo FILE")
     else:
         source = Path(photo)
-    srgb = read_photo(source)
+    srgb, bits = read_photo_depth(source)
     if pixels_sha256(srgb) != estimate.photo.get("sha256"):
         raise InputError(f"{source}: not the picture that was estimated; pass it with --photo FILE")
-    return source, srgb
+    return source, srgb, bits
 
 
 def relit(

@@ -44,6 +44,11 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
         Missing, not an image, truncated, fewer than 32 pixels a side or more than 64 million in
         all.
     """
+    return read_photo_depth(path)[0]
+
+
+def read_photo_depth(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """`read_photo`, and the bits a channel that it was read with: 8 or 16."""
     source = Path(path)
     pillow, image_ops = _pillow()
     try:
@@ -61,9 +66,9 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
                 orientation = image.getexif().get(_ORIENTATION_TAG, 1)
                 deep = _sixteen_bit(image, content, orientation)
                 if deep is not None:
-                    return deep
+                    return deep, 16
                 upright = image_ops.exif_transpose(image)
-                return np.asarray(_to_srgb(upright), np.float32) / 255
+                return np.asarray(_to_srgb(upright), np.float32) / 255, 8
         except pillow.UnidentifiedImageError as error:
             raise InputError(
                 f"{source}: not an image that can be read; give a JPEG, PNG, TIFF, WebP or BMP"
@@ -79,6 +84,18 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
 def to_bytes(srgb: np.ndarray) -> np.ndarray:
     """sRGB in 0-1 (H, W, 3) to uint8, rounded."""
     return np.round(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
+
+
+def png_bytes(srgb: np.ndarray, bits: int) -> bytes:
+    """A PNG of sRGB in 0-1 (H, W, 3), 8 or 16 bits a channel; Pillow writes 8, OpenCV 16."""
+    if bits == 8:
+        target = io.BytesIO()
+        _pillow()[0].fromarray(to_bytes(srgb)).save(target, format="PNG")
+        return target.getvalue()
+    import cv2
+
+    deep = np.round(np.clip(srgb, 0, 1) * 65535).astype(np.uint16)
+    return bytes(cv2.imencode(".png", deep[..., ::-1])[1])
 
 
 def find_photos(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:

@@ -55,6 +55,26 @@ def test_estimate_then_edit(tmp_path, photo, portrait, weights, capsys):
     assert not (tmp_path / "b.png").exists()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_an_edit_is_as_deep_as_its_photo(tmp_path, portrait, weights, suffix):
+    cv2 = pytest.importorskip("cv2")
+    deep = portrait.astype(np.uint16) * 257 // 3 + np.arange(200, dtype=np.uint16)[:, None, None]
+    photo, out = tmp_path / f"person{suffix}", tmp_path / "out"
+    assert cv2.imwrite(str(photo), deep[..., ::-1])
+    box = ("--face-box", 54, 57, 92)
+    assert run("estimate", photo, "--out", out, "--weights", weights, *box) == 0
+    null, darker = tmp_path / "null.png", tmp_path / "darker.png"
+    assert run("edit", out / "person", "--out", null) == 0
+    assert run("edit", out / "person", "--melanin", 2, "--out", darker) == 0
+    same, edited = (cv2.imread(str(p), cv2.IMREAD_UNCHANGED)[..., ::-1] for p in (null, darker))
+    assert np.array_equal(same, deep)
+    assert edited.dtype == np.uint16
+    changed = (edited != deep).any(axis=2)
+    assert changed.any()
+    assert np.array_equal(edited[:20], deep[:20])
+    assert (edited[changed] % 257 != 0).mean() > 0.9
+
+
 def test_a_bad_photo_does_not_stop_the_others(tmp_path, photo, weights, capsys):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no photo")
     Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(tmp_path / "beach.png")
