@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +13,7 @@ from bioface.errors import BiofaceError, InputError
 
 PICTURES = ("before.png", "after.png")
 BLEND = "head.blend"
+_USER_FOLDER = "BLENDER_USER_RESOURCES"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +57,12 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     from bioface.atomic import replacing
     from bioface.exr import write_exr
-    from synth.blender.compat import import_bpy
+    from synth.blender.compat import import_bpy, require_bpy
     from synth.blender.quiet import quiet
     from synth.heads import load_provider
     from synth.project import fit_head, project_maps, read_estimate
 
+    require_bpy()
     estimate = read_estimate(options.estimate)
     if estimate.landmarks is None:
         raise InputError(
@@ -68,15 +72,16 @@ def run(options: argparse.Namespace) -> None:
         )
     provider = load_provider(options.heads)
     head = provider.mean()
-    bpy = import_bpy()
-    from synth.blender.portrait import build_portrait, render_picture, save_blend, set_gains
-
     print(f"fitting the head to {options.estimate}", flush=True)
     fit = fit_head(head, estimate.landmarks, estimate.shape)
     tiles = project_maps(head, fit, estimate.maps, options.texture)
     names = [*PICTURES, BLEND, *(f"maps.{number}.exr" for number in tiles)]
     with ExitStack() as files:
         files.enter_context(_folder(options.out))
+        files.enter_context(_own_user_folder())
+        bpy = import_bpy()
+        from synth.blender.portrait import build_portrait, render_picture, save_blend, set_gains
+
         paths = {
             name: files.enter_context(replacing(options.out / name, overwrite=options.overwrite))
             for name in names
@@ -115,6 +120,24 @@ def _folder(path: Path) -> Iterator[None]:
             for place in made:
                 place.rmdir()
         raise
+
+
+@contextmanager
+def _own_user_folder() -> Iterator[None]:
+    """An empty user folder for the Blender that is imported inside.
+
+    One that is reset to factory settings, as `build_portrait` does, removes the wheels of the
+    extensions in its user folder.
+    """
+    former = os.environ.get(_USER_FOLDER)
+    with tempfile.TemporaryDirectory(prefix="bioface-", ignore_cleanup_errors=True) as folder:
+        os.environ[_USER_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_USER_FOLDER]
+            if former is not None:
+                os.environ[_USER_FOLDER] = former
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -1,6 +1,9 @@
 """`bioface-synth apply`: an estimate in, two pictures, textures and a .blend out."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -92,6 +95,20 @@ def test_before_after_and_the_blend(estimate, tmp_path, capfd):
         assert image.packed_files
         assert image.colorspace_settings.name == "Non-Color"
     bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_the_users_extensions_keep_their_wheels(estimate, blender, tmp_path):
+    blender("")
+    wheels = sorted(path.name for path in (tmp_path / "user").rglob("site-packages/*"))
+    assert "bioface" in wheels
+    arguments = [str(estimate), "--out", str(tmp_path / "out"), "--size", "16", "--samples", "1"]
+    subprocess.run(
+        [sys.executable, "-m", "synth.cli", "apply", *arguments, "--texture", "16"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "user")},
+    )
+    assert sorted(p.name for p in (tmp_path / "user").rglob("site-packages/*")) == wheels
 
 
 def test_the_saved_head_takes_another_photo(estimate, tmp_path):
