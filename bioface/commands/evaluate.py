@@ -65,19 +65,13 @@ def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
         "--conditions", nargs="+", default=[], metavar="NAME",
         help="some of the conditions only: clean, full, 'JPEG 70' ...",
     )  # fmt: skip
-    accuracy.add_argument(
-        "--photos", type=Path, nargs="+", default=[], metavar="DIR",
-        help="folders of portraits, one a person: behaviour on those held out by name",
-    )  # fmt: skip
-    accuracy.add_argument("--photo-limit", type=int, metavar="N", help="the first N of them only")
-    accuracy.add_argument(
-        "--spectral", type=Path, nargs="+", default=[], metavar="DIR",
-        help="folders of spectral truth: cubes with their maps",
-    )  # fmt: skip
-    accuracy.add_argument(
-        "--cubes", type=Path, nargs="+", default=[], metavar="CUBE",
-        help="also the benchmark of bioface evaluate multispectral",
-    )  # fmt: skip
+    for option, metavar, text in (
+        ("--photos", "DIR", "folders of portraits, one a person: behaviour on those held out"),
+        ("--spectral", "DIR", "folders of spectral truth: cubes with their maps"),
+        ("--cubes", "CUBE", "also the benchmark of bioface evaluate multispectral"),
+    ):
+        accuracy.add_argument(option, type=Path, nargs="+", default=[], metavar=metavar, help=text)
+    accuracy.add_argument("--photo-limit", type=int, metavar="N", help="the first N photos only")
     accuracy.add_argument("--no-baselines", action="store_true", help="the networks alone")
     _add_seed(accuracy)
     _add_json(accuracy)
