@@ -9,16 +9,13 @@ the first call (the result is kept where numba keeps its cache, if it may write 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from bioface.learn.loops import ENABLED as ENABLED
+from bioface.learn.loops import compiled as _compiled
 from bioface.spectral import fast
-
-ENABLED = not numba.config.DISABLE_JIT
-"""Whether numba compiles: without, these loops would run in Python."""
 
 TILE = 256
 """Pixels worked on at once."""
@@ -49,19 +46,6 @@ _U = np.uint64  # an index that might be negative would keep a loop from becomin
 _ROW, _TWO_ROWS, _THREE_ROWS = (_U(rows * TILE) for rows in (1, 2, 3))
 _X, _Y, _SLOPE_X, _SLOPE_Y, _G0, _G1, _G2 = (_U(row * TILE) for row in range(7))
 _SUMS, _TERMS = 7, 16
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    # Without nnan and ninf: what is not a number stays so.
-    options = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"reassoc", "contract", "arcp", "nsz"},
-    }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep the compiled code
-        return numba.njit(**options)(function)
 
 
 @_compiled

@@ -46,16 +46,16 @@ def render(
 ) -> Tensor:
     """`bioface.spectral.fast.render` with gradients (once) to the table, the white and the maps."""
     inputs = (series.table, white, melanin, haemoglobin, diffuse, specular)
-    function = _RenderCompiled if _to_be_compiled(inputs) else _Render
+    function = _RenderCompiled if to_be_compiled(inputs[2], *inputs) else _Render
     result: Tensor = function.apply(series.lengths, *inputs)
     return result
 
 
-def _to_be_compiled(inputs: tuple[Tensor, ...]) -> bool:
-    """Whether the compiled loops take these: enough float32 on a processor, and numba there."""
+def to_be_compiled(pixels: Tensor, *tensors: Tensor) -> bool:
+    """Whether compiled loops take these: enough pixels, float32 on a processor, and numba there."""
     return (
-        inputs[2].numel() >= COMPILED_FROM
-        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in inputs)
+        pixels.numel() >= COMPILED_FROM
+        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
         and os.environ.get(SWITCH, "1") != "0"
         and not torch.compiler.is_compiling()
         and _kernels() is not None
