@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from bioface.learn.fused import to_be_compiled
 from bioface.spectral.colour import apply_tone
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -76,70 +77,123 @@ def degrade(
     -------
     (B, 3, H, W) sRGB in 0-1 at multiples of 1/255, and (B, 2) the tone that was applied.
     """
-    count, _, height, width = linear.shape
-    device = linear.device
+    count, device = len(linear), linear.device
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    drawn = _draw(count, config, rng, generator, device)
+    noise = torch.randn(linear.shape, generator=generator, device=device)
+    develop = _develop_compiled if to_be_compiled(coverage, linear) else _develop
+    levels = _jpeg(develop(linear, coverage, drawn, noise), config, rng)
+    return levels.permute(0, 3, 1, 2) / 255, drawn.tone
 
+
+class Drawn(NamedTuple):
+    """What was drawn for n photos: tensors, or arrays for compiled loops.
+
+    Attributes
+    ----------
+    colour, scales
+        (n, 3) and (n, 2) of the background: its mean, and how far it varies from it.
+    smooth, texture
+        (n, 3, k, k) and (n, 1, c, c): how its colour and its brightness vary.
+    sigma
+        (n,) of the blur in pixels, 0 without.
+    percent
+        (n,) noise.
+    saturation
+        (n,) factor on the distance from grey.
+    tone
+        (n, 2) log gamma and contrast.
+    """
+
+    colour: Any
+    scales: Any
+    smooth: Any
+    texture: Any
+    sigma: Any
+    percent: Any
+    saturation: Any
+    tone: Any
+
+
+def _draw(
+    count: int,
+    config: DegradeConfig,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Drawn:
     def tensor(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-    backdrop = _background(rng, count, (height, width), generator, device)
-    image = linear + (1 - coverage[:, None]) * backdrop
-    blurred = np.flatnonzero(rng.random(count) < config.blur_share)
-    sigma = rng.uniform(*config.blur_pixels, count)
-    if len(blurred):
-        image[blurred] = _blur(image[blurred], tensor(sigma[blurred]))
-    low, high = config.noise_percent
-    percent = tensor(low + (high - low) * rng.random(count) ** 2)
-    noise = torch.randn(image.shape, generator=generator, device=device)
-    image = image + percent[:, None, None, None] / 100 * (0.15 + image.clamp_min(0)).sqrt() * noise
-    saturation = np.where(
-        rng.random(count) < config.saturation_share, rng.uniform(*config.saturation, count), 1.0
-    )
-    if (saturation != 1).any():
-        grey = (image * tensor(np.array(_LUMINANCE))[:, None, None]).sum(1, keepdim=True)
-        image = grey + tensor(saturation)[:, None, None, None] * (image - grey)
-    toned = rng.random((count, 1)) < config.tone_share
-    tone = tensor(
-        np.where(
-            toned,
-            np.stack(
-                [
-                    (config.log_gamma_sd * rng.standard_normal(count)).clip(-0.5, 0.5),
-                    rng.uniform(*config.contrast, count),
-                ],
-                1,
-            ),
-            0.0,
-        )
-    )
-    levels = (255 * apply_tone(image, tone)).round().to(torch.uint8)
-    levels = _jpeg(levels, config, rng)
-    return levels.float() / 255, tone
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device=device)
 
-
-def _background(
-    rng: np.random.Generator,
-    count: int,
-    shape: tuple[int, int],
-    generator: torch.Generator,
-    device: torch.device,
-) -> Tensor:
-    """(B, 3, H, W) linear: a plain colour with smooth variation and, in half of them, texture."""
     brightness = rng.beta(1.2, 2.0, (count, 1))
     colour = brightness * np.exp(rng.normal(0, 0.35, (count, 3)))
-    smooth = torch.randn((count, 3, 5, 5), generator=generator, device=device)
-    smooth = functional.interpolate(smooth, shape, mode="bilinear", align_corners=True)
     cells = 2 ** int(rng.integers(3, 7))
-    texture = torch.randn((count, 1, cells, cells), generator=generator, device=device)
-    texture = functional.interpolate(texture, shape, mode="bilinear", align_corners=False)
     scales = np.stack([rng.uniform(0, 0.5, count), rng.uniform(0, 0.4, count)], 1)
     scales[:, 1] *= rng.random(count) < 0.5
-    a, b = torch.as_tensor(scales, dtype=torch.float32, device=device)[
-        ..., None, None, None
-    ].unbind(1)
-    base = torch.as_tensor(colour, dtype=torch.float32, device=device)[..., None, None]
-    return (base * (a * smooth + b * texture).exp()).clamp(0, 1.2)
+    blurred = rng.random(count) < config.blur_share
+    sigma = rng.uniform(*config.blur_pixels, count)
+    low, high = config.noise_percent
+    percent = low + (high - low) * rng.random(count) ** 2
+    saturated = rng.random(count) < config.saturation_share
+    saturation = rng.uniform(*config.saturation, count)
+    toned = rng.random((count, 1)) < config.tone_share
+    log_gamma = (config.log_gamma_sd * rng.standard_normal(count)).clip(-0.5, 0.5)
+    tone = np.stack([log_gamma, rng.uniform(*config.contrast, count)], 1)
+    return Drawn(
+        colour=tensor(colour),
+        scales=tensor(scales),
+        smooth=normal(count, 3, 5, 5),
+        texture=normal(count, 1, cells, cells),
+        sigma=tensor(np.where(blurred, sigma, 0.0)),
+        percent=tensor(percent),
+        saturation=tensor(np.where(saturated, saturation, 1.0)),
+        tone=tensor(np.where(toned, tone, 0.0)),
+    )
+
+
+def _develop_compiled(linear: Tensor, coverage: Tensor, drawn: Drawn, noise: Tensor) -> Tensor:
+    """`_develop` in the loops of `bioface.learn.compiled_photo`."""
+    from bioface.learn import compiled_photo
+
+    levels = np.empty((len(linear), *linear.shape[2:], 3), np.uint8)
+    compiled_photo.develop(
+        linear.contiguous().numpy(),
+        coverage.contiguous().numpy(),
+        Drawn(*(values.numpy() for values in drawn)),
+        *(
+            tuple(compiled_photo.taps(cells.shape[-1], size, corners) for size in linear.shape[2:])
+            for cells, corners in ((drawn.smooth, True), (drawn.texture, False))
+        ),
+        noise.numpy(),
+        levels,
+    )
+    return torch.from_numpy(levels)
+
+
+def _develop(linear: Tensor, coverage: Tensor, drawn: Drawn, noise: Tensor) -> Tensor:
+    """Levels (B, H, W, 3) uint8 of the photos, before JPEG."""
+    image = linear + (1 - coverage[:, None]) * _background(drawn, linear.shape[2:])
+    blurred = drawn.sigma.nonzero()[:, 0]
+    if len(blurred):
+        image[blurred] = _blur(image[blurred], drawn.sigma[blurred])
+    percent, saturation = drawn.percent[:, None, None, None], drawn.saturation[:, None, None, None]
+    image = image + percent / 100 * (0.15 + image.clamp_min(0)).sqrt() * noise
+    grey = (image * image.new_tensor(_LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+    image = torch.where(saturation == 1, image, grey + saturation * (image - grey))
+    levels = (255 * apply_tone(image, drawn.tone)).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous()
+
+
+def _background(drawn: Drawn, shape: Sequence[int]) -> Tensor:
+    """(B, 3, H, W) linear: a plain colour with smooth variation and, in half of them, texture."""
+    shape = tuple(shape)
+    smooth = functional.interpolate(drawn.smooth, shape, mode="bilinear", align_corners=True)
+    texture = functional.interpolate(drawn.texture, shape, mode="bilinear", align_corners=False)
+    a, b = drawn.scales[..., None, None, None].unbind(1)
+    return (drawn.colour[..., None, None] * (a * smooth + b * texture).exp()).clamp(0, 1.2)
 
 
 def _blur(image: Tensor, sigma: Tensor) -> Tensor:
@@ -156,18 +210,24 @@ def _blur(image: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _jpeg(levels: Tensor, config: DegradeConfig, rng: np.random.Generator) -> Tensor:
-    """Send some of the uint8 images (B, 3, H, W) through a JPEG file in memory."""
+    """Send some of the uint8 images (B, H, W, 3) through a JPEG file in memory."""
+    import cv2
+
     chosen = rng.random(len(levels)) < config.jpeg_share
     quality = rng.integers(*config.jpeg_quality, len(levels), endpoint=True)
-    subsample = rng.random(len(levels)) < 0.5
+    subsampled = rng.random(len(levels)) < 0.5
     if not chosen.any():
         return levels
-    arrays = np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+    arrays = levels.cpu().numpy()
     for i in np.flatnonzero(chosen):
-        file = io.BytesIO()
-        Image.fromarray(arrays[i]).save(
-            file, "JPEG", quality=int(quality[i]), subsampling=2 if subsample[i] else 0
+        sampling = (
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+            if subsampled[i]
+            else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         )
-        file.seek(0)
-        arrays[i] = np.asarray(Image.open(file))
-    return torch.from_numpy(arrays).permute(0, 3, 1, 2).to(levels.device)
+        options = [cv2.IMWRITE_JPEG_QUALITY, int(quality[i])]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+        _, file = cv2.imencode(".jpg", cv2.cvtColor(arrays[i], cv2.COLOR_RGB2BGR), options)
+        decoded = cv2.imdecode(file, cv2.IMREAD_COLOR)
+        cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=arrays[i])
+    return torch.from_numpy(arrays).to(levels.device)
