@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bioface.learn.fused import to_be_compiled
 from bioface.packed import PackedDataset
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
@@ -66,34 +67,68 @@ class Planes:
         self.__dict__.update(state)
         self._share()
 
-    def read(self, indices: np.ndarray) -> Tensor:
-        """Float16 planes, each weighted by what it belongs to.
+    def crop(self, indices: np.ndarray, affine: Tensor, out: Tensor) -> None:
+        """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 15, size, size).
 
-        Shading by coverage, pigments (in u) and lips by the share of skin, reflectance by the share
-        of what is neither skin nor background.
+        Shading and pigments (in u) are means over what they belong to; reflectance is weighted by
+        the share of what is neither skin nor background, lips by the share of skin.
         """
-        if not self._smaller:
-            return torch.stack([self._weighted(i) for i in indices])
+        if self._smaller:
+            self._keep(indices)
+        if to_be_compiled(out[:, 0], out, affine):
+            self._crop_compiled(indices, affine, out)
+        else:
+            out.copy_(move(self._read(indices, out.device), affine, self.size))
+
+    def _crop_compiled(self, indices: np.ndarray, affine: Tensor, out: Tensor) -> None:
+        """`move` of samples in the loops of `bioface.learn.compiled_crop`."""
+        from bioface.learn import compiled_crop
+
+        bounds = np.cbrt(np.array([MELANIN_RANGE, HAEMOGLOBIN_RANGE])).astype(np.float32)
+        pack = compiled_crop.Pack(
+            np.arange(len(CHANNELS)) if self._smaller else np.array(self._channels),
+            bounds[:, 0].copy(),
+            bounds[:, 1] - bounds[:, 0],
+            np.float32(LIPS_REGION),
+        )
+        stored = self._kept if self._smaller else np.asarray(self.packed.images)
+        compiled_crop.crop(
+            stored.view(np.uint16), indices, pack, self._smaller, affine.numpy(), out.numpy()
+        )
+
+    def _keep(self, indices: np.ndarray) -> None:
+        """Average samples down that are not there yet."""
+        size = (self.size, self.size)
         for i in np.unique(indices):
             if not self._filled[i]:
-                self._kept[i] = self._weighted(i).numpy()
+                planes = weigh(self._stored(i)[None].float())
+                self._kept[i] = functional.interpolate(planes, size, mode="area")[0].numpy()
                 self._filled[i] = 1
-        return torch.from_numpy(self._kept[indices])
 
-    def _weighted(self, index: int) -> Tensor:
-        """(15, S, S) float16 planes of one sample, S at most `size`."""
-        planes = torch.from_numpy(self.packed.images[index][self._channels]).float()
-        mask, coverage = planes[MASK].clone(), planes[COVERAGE].clone()
-        planes[DIFFUSE] *= coverage
-        planes[SPECULAR] *= coverage
-        for k, bounds in ((6, MELANIN_RANGE), (7, HAEMOGLOBIN_RANGE)):
-            planes[k] = to_unit(planes[k].clamp_min(0), bounds) * mask
-        planes[REFLECTANCE] *= (coverage - mask).clamp_min(0)
-        planes[LIPS] = (planes[LIPS] == LIPS_REGION) * mask
-        if planes.shape[-1] > self.size:
-            size = (self.size, self.size)
-            planes = functional.interpolate(planes[None], size, mode="area")[0]
-        return planes.half()
+    def _read(self, indices: np.ndarray, device: torch.device) -> Tensor:
+        """Weighted planes (n, 15, S, S), which travel to the device as half floats."""
+        if self._smaller:
+            return torch.from_numpy(self._kept[indices]).to(device)
+        return weigh(torch.stack([self._stored(i) for i in indices]).to(device).float())
+
+    def _stored(self, index: int) -> Tensor:
+        return torch.from_numpy(self.packed.images[index][self._channels])
+
+
+def weigh(planes: Tensor) -> Tensor:
+    """Weight float32 planes (n, 15, S, S), in place, by what they belong to, so that means add up.
+
+    Shading by coverage, pigments (in u from here on) and lips by the share of skin, reflectance by
+    the share of what is neither skin nor background.
+    """
+    mask, coverage = planes[:, MASK], planes[:, COVERAGE]
+    planes[:, DIFFUSE] *= coverage[:, None]
+    planes[:, SPECULAR] *= coverage[:, None]
+    for k, bounds in ((6, MELANIN_RANGE), (7, HAEMOGLOBIN_RANGE)):
+        planes[:, k] = to_unit(planes[:, k].clamp_min(0), bounds) * mask
+    planes[:, REFLECTANCE] *= (coverage - mask).clamp_min(0)[:, None]
+    planes[:, LIPS] = (planes[:, LIPS] == LIPS_REGION) * mask
+    return planes
 
 
 def _shared(count: int) -> np.ndarray:

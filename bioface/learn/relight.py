@@ -18,6 +18,8 @@ from torch import Tensor
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.paint import Light, expose, white_balanced_raw
+from bioface.learn.parallel import empty_for_loader
 from bioface.learn.pigments import draw_pigments
 from bioface.learn.planes import (
     CHANNELS,
@@ -25,20 +27,14 @@ from bioface.learn.planes import (
     DIFFUSE,
     LIPS,
     MASK,
-    REFLECTANCE,
-    SPECULAR,
     Planes,
-    move,
 )
 from bioface.learn.splits import Splits
 from bioface.packed import PackedDataset
 from bioface.spectral import illuminant
 from bioface.spectral.camera import CameraModel, Method
-from bioface.spectral.colour import SRGB_TO_XYZ
-from bioface.spectral.formation import Camera, decode
-from bioface.spectral.grid import bernstein_basis
+from bioface.spectral.formation import Camera
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 CHUNK = 131072
 """Pixels painted at once on a CPU: few enough for its cache, enough to hide the cost of calls."""
@@ -88,28 +84,6 @@ class Targets:
     linear: Tensor
 
 
-@dataclass(frozen=True)
-class _Light:
-    """Light and camera of a batch: what turns shading and pigments into raw and into sRGB.
-
-    `group_gain` and `gloss_gain` (B, 3) scale the light groups' diffuse and specular shading,
-    `second` (B, 3) marks the groups under the second of `spds` (B, 2, 33), `tints` (B, 3, 3) are
-    colour casts (group, channel), `matrix` (B, 3, 3) takes white-balanced raw to linear sRGB.
-    """
-
-    group_gain: Tensor
-    gloss_gain: Tensor
-    second: Tensor
-    spds: Tensor
-    spd: Tensor
-    tints: Tensor
-    sensitivities: Tensor
-    matrix: Tensor
-
-    def of(self, images: slice) -> _Light:
-        return _Light(*(getattr(self, name)[images] for name in self.__dataclass_fields__))
-
-
 class Relighter:
     """Draws photos and their truth from a packed file.
 
@@ -156,7 +130,6 @@ class Relighter:
         self.device = torch.device(device)
         self._clean = self.config.cleaned()
         self._planes = Planes(packed, size)
-        self._basis = self._tensor(bernstein_basis(4))
 
     @classmethod
     def for_test(
@@ -194,31 +167,34 @@ class Relighter:
         """
         config = self._clean if rng.random() < self.config.clean_share else self.config
         planes = self._moved(np.asarray(indices), config, rng)
-        mask = planes[:, MASK]
+        image, side = (len(planes), 3, self.size, self.size), (self.size, self.size)
+        photo, linear = (empty_for_loader(image, self.device) for _ in range(2))
+        maps = empty_for_loader((6, len(planes), *side), self.device)
+        melanin_u, haemoglobin_u, diffuse, specular, mask, lips = maps
+        mask.copy_(planes[:, MASK])
+        lips.copy_(planes[:, LIPS])
         pigments = draw_pigments(planes, config, rng)
-        light, truth = self._light(planes, config, rng)
-
-        photo = planes.new_empty(len(planes), 3, *mask.shape[1:])
-        linear = torch.empty_like(photo)
-        shadings = torch.empty_like(photo[:, :2])
+        melanin_u.copy_(pigments[:, 0])
+        haemoglobin_u.copy_(pigments[:, 1])
+        brightness = torch.bmm(planes[:, DIFFUSE].flatten(2), mask.flatten(1)[..., None])[..., 0]
+        light, truth = self._light(brightness, config, rng)
         tones = []
         for images in self._chunks(len(planes)):
-            part = planes[images]
-            rgb, diffuse, specular = self._paint(part, pigments[images], light.of(images))
-            scale = self._exposure(rgb, diffuse, part, config, rng)
-            torch.mul(rgb, scale[:, None], out=linear[images])
-            on_skin = scale * (part[:, MASK] > 0)
-            torch.mul(diffuse, on_skin, out=shadings[images, 0])
-            torch.mul(specular, on_skin, out=shadings[images, 1])
-            photo[images], tone = degrade(linear[images], part[:, COVERAGE], config.degrade, rng)
+            part, own, clean = planes[images], light.of(images), linear[images]
+            raw = white_balanced_raw(part, pigments[images], own, self.skin)
+            scale = self._exposure(
+                raw, mask[images].flatten(1), brightness[images], own, config, rng
+            )
+            expose(raw, part, own, scale, (clean, diffuse[images], specular[images]))
+            photo[images], tone = degrade(clean, part[:, COVERAGE], config.degrade, rng)
             tones.append(tone)
         return photo, Targets(
-            melanin_u=pigments[:, 0],
-            haemoglobin_u=pigments[:, 1],
-            diffuse_shading=shadings[:, 0],
-            specular_shading=shadings[:, 1],
-            mask=mask.contiguous(),
-            lips=planes[:, LIPS].contiguous(),
+            melanin_u=melanin_u,
+            haemoglobin_u=haemoglobin_u,
+            diffuse_shading=diffuse,
+            specular_shading=specular,
+            mask=mask,
+            lips=lips,
             tone=torch.cat(tones),
             linear=linear.permute(0, 2, 3, 1),
             **truth,
@@ -250,16 +226,17 @@ class Relighter:
         )
         planes = torch.empty(count, len(CHANNELS), self.size, self.size, device=self.device)
         for images in self._chunks(count):
-            read = self._planes.read(indices[images]).to(self.device)
-            planes[images] = move(read, affine[images], self.size)
+            self._planes.crop(indices[images], affine[images], planes[images])
         return planes
 
     def _light(
-        self, planes: Tensor, config: RelightConfig, rng: np.random.Generator
-    ) -> tuple[_Light, dict[str, Any]]:
-        """Light and camera, and what `Targets` says of them."""
-        count = len(planes)
-        brightness = (planes[:, DIFFUSE] * planes[:, MASK, None]).sum((2, 3))
+        self, brightness: Tensor, config: RelightConfig, rng: np.random.Generator
+    ) -> tuple[Light, dict[str, Any]]:
+        """Light and camera, and what `Targets` says of them.
+
+        `brightness` (B, 3) is what the light groups contribute to the face.
+        """
+        count = len(brightness)
         spare = (brightness < brightness.amax(1, keepdim=True)).cpu().numpy()
         group_gain = np.exp(config.group_log_sd * rng.standard_normal((count, 3)))
         group_gain *= rng.random((count, 3)) >= config.drop_group * spare
@@ -280,7 +257,7 @@ class Relighter:
         log_gains = config.gain_sd * rng.standard_normal((count, 2))
         gains = self._tensor(np.exp(log_gains.clip(-0.25, 0.25)))
         tints = np.exp(config.tint_sd * rng.standard_normal((count, 3, 3)))
-        light = _Light(
+        light = Light(
             group_gain=self._tensor(group_gain),
             gloss_gain=self._tensor(group_gain * gloss_gain),
             second=self._tensor(drawn.second),
@@ -322,79 +299,29 @@ class Relighter:
         wanted: Method = "fitted" if fitted else "pseudo_inverse"
         return wanted if wanted in config.methods else config.methods[0]
 
-    def _paint(
-        self, planes: Tensor, pigments: Tensor, light: _Light
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Linear sRGB (n, 3, H, W), and diffuse and specular shading (n, H, W), before exposure.
-
-        The dichromatic model in white-balanced raw, summed over light groups.
-        """
-        count, _, height, width = planes.shape
-        diffuse = planes[:, DIFFUSE].reshape(count, 3, -1)
-        specular = planes[:, SPECULAR].reshape(count, 3, -1)
-        white = torch.einsum("bw,bwc->bc", light.spd, light.sensitivities)
-        raw = planes.new_zeros(count, 3, height * width)
-        for k in range(2):
-            belongs = light.second if k else 1 - light.second
-            lit = belongs.sum(1).nonzero()[:, 0] if k else torch.arange(count)
-            if len(lit) == 0:
-                continue
-            own: Any = lit if k else slice(None)
-            spd = light.spds[own, k]
-            sensitivities = light.sensitivities[own]
-            colour = torch.einsum("bw,bwc->bc", spd, sensitivities) / white[own]
-            colour = colour[:, :, None] * (light.tints[own] * belongs[own, :, None]).mT
-            colour_of_gloss = colour * light.gloss_gain[own, None]
-            reflected = self._reflected(planes[own], pigments[own], spd, sensitivities)
-            part = torch.bmm(colour * light.group_gain[own, None], diffuse[own])
-            part.mul_(reflected)
-            coverage = planes[own, COVERAGE].reshape(len(lit), 1, -1)
-            part.addcmul_(torch.bmm(colour_of_gloss, specular[own]), coverage)
-            raw[own] += part
-        image = torch.bmm(light.matrix, raw).reshape(count, 3, height, width)
-        total = torch.bmm(light.group_gain[:, None], diffuse).reshape(count, height, width)
-        gloss = torch.bmm(light.gloss_gain[:, None], specular).reshape(count, height, width)
-        return image, total, gloss
-
-    def _reflected(
-        self, planes: Tensor, pigments: Tensor, spd: Tensor, sensitivities: Tensor
-    ) -> Tensor:
-        """(n, 3, H W) white-balanced raw of the pixels' reflectance: skin and everything else.
-
-        A camera whose matrix undoes XYZ to sRGB leaves the decoder's colours in raw.
-        """
-        camera = Camera(sensitivities, matrix=SRGB_TO_XYZ)
-        mask = planes[:, MASK]
-        maps = {
-            "melanin": from_unit(pigments[:, 0], MELANIN_RANGE),
-            "haemoglobin": from_unit(pigments[:, 1], HAEMOGLOBIN_RANGE),
-            "diffuse_shading": mask,
-            "specular_shading": torch.zeros_like(mask),
-        }
-        skin = decode(maps, spd, camera, skin=self.skin).permute(0, 3, 1, 2).flatten(2)
-        basis = (self._basis @ camera.response(spd)).mT
-        return torch.baddbmm(skin, basis, planes[:, REFLECTANCE].flatten(2))
-
     def _exposure(
         self,
-        linear: Tensor,
-        shading: Tensor,
-        planes: Tensor,
+        raw: Tensor,
+        mask: Tensor,
+        brightness: Tensor,
+        light: Light,
         config: RelightConfig,
         rng: np.random.Generator,
     ) -> Tensor:
-        """(n, 1, 1) scale: cameras partly make up for dark skin, and nobody lets it clip."""
+        """(n,) scale: cameras partly make up for dark skin, and nobody lets it clip.
+
+        From raw (n, 3, H W), mask (n, H W) and its sums with the groups' shading (n, 3).
+        """
         level, spread = config.log_exposure
-        drawn = self._tensor(level + spread * rng.standard_normal(len(linear)))
-        power = self._tensor(rng.uniform(*config.compensation, len(linear)))
-        mask = planes[:, MASK]
-        area = mask.sum((1, 2)).clamp_min(1e-3)
-        luminance = (linear[:, 1] * mask).sum((1, 2)) / area
-        light = ((shading * mask).sum((1, 2)) / area).clamp_min(1e-4)
-        albedo = (luminance / light).clamp(0.02, 1)
-        scale = drawn.exp() * (0.3 / albedo) ** power / light
-        scale = torch.minimum(scale, 0.75 / luminance.clamp_min(1e-4))
-        return scale[:, None, None]
+        drawn = self._tensor(level + spread * rng.standard_normal(len(raw)))
+        power = self._tensor(rng.uniform(*config.compensation, len(raw)))
+        area = mask.sum(1).clamp_min(1e-3)
+        green = torch.bmm(light.matrix[:, 1:2], torch.bmm(raw, mask[..., None]))
+        luminance = green.flatten() / area
+        irradiance = ((light.group_gain * brightness).sum(1) / area).clamp_min(1e-4)
+        albedo = (luminance / irradiance).clamp(0.02, 1)
+        scale = drawn.exp() * (0.3 / albedo) ** power / irradiance
+        return torch.minimum(scale, 0.75 / luminance.clamp_min(1e-4))
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)

@@ -10,6 +10,7 @@ from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 from bioface.errors import InputError  # noqa: E402
 from bioface.learn.batches import RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
+from bioface.learn.fused import SWITCH, to_be_compiled  # noqa: E402
 from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.learn.splits import split  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
@@ -42,15 +43,61 @@ def test_batches_depend_on_seed_and_step_alone(packed):
     assert torch.equal(truth.b, batch(packed, step=3)[1].b)
 
 
-def test_workers_of_a_loader_do_not_change_the_batches(packed):
+@pytest.mark.parametrize("size", [24, 64])  # few pixels, and enough for compiled loops
+def test_workers_of_a_loader_do_not_change_the_batches(packed, size):
     """Nor does what processes forked from this one already hold."""
-    batches = RelitBatches(Relighter(packed, 24), np.arange(len(packed)), 6, 0, start=2)
+    batches = RelitBatches(Relighter(packed, size), np.arange(len(packed)), 6, 0, start=2)
     loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=2)
     for step, (photo, truth) in zip(range(2, 7), loader, strict=False):
         alone, expected = batches.at(step)
         assert torch.equal(photo, alone)
         assert torch.equal(truth.linear, expected.linear)
         assert truth.method == expected.method
+
+
+class InSharedMemory(torch.utils.data.Dataset):
+    """Which tensors of a batch are where a loader need not copy them to."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, step):
+        photo, truth = self.batches.at(step)
+        large = [photo, truth.linear, truth.melanin_u, truth.specular_shading, truth.mask]
+        return [tensor.is_shared() for tensor in large]
+
+
+def test_workers_draw_to_where_the_loader_reads(packed):
+    drawn = InSharedMemory(RelitBatches(Relighter(packed, 24), np.arange(len(packed)), 4, 0))
+    loader = torch.utils.data.DataLoader(drawn, batch_size=None, num_workers=1)
+    assert list(loader) == [[True] * 5]
+    assert not any(drawn[0])
+
+
+@pytest.mark.parametrize("size", [32, 48, 56])  # samples are 48: averaged, as stored, enlarged
+@pytest.mark.parametrize("seed", [0, 3])
+def test_compiled_loops_draw_what_torch_operations_do(packed, size, seed, monkeypatch):
+    config = dataclasses.replace(RelightConfig(), clean_share=0.0)
+    batches = RelitBatches(Relighter(packed, size, config=config), np.arange(len(packed)), 17, seed)
+    assert to_be_compiled(torch.empty(17, size, size))
+    photo, truth = batches.at(0)
+    monkeypatch.setenv(SWITCH, "0")
+    expected_photo, expected = batches.at(0)
+    surely = expected.mask > 0.1  # what little skin there is elsewhere is read from rounded halves
+    for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading", "linear"):
+        ours, theirs = getattr(truth, name)[surely], getattr(expected, name)[surely]
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3, msg=name)
+    for name in ("mask", "lips"):
+        ours, theirs = getattr(truth, name), getattr(expected, name)
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0, msg=name)
+    for name in ("b", "spd", "tone", "gains"):
+        torch.testing.assert_close(getattr(truth, name), getattr(expected, name), msg=name)
+    difference = (255 * (photo - expected_photo)).abs()
+    assert difference.mean() < 0.01
+    assert difference.max() <= 8  # a coefficient of a JPEG rounded the other way
 
 
 @pytest.mark.parametrize("size", [32, 48, 64])
