@@ -1,4 +1,4 @@
-"""A `synth.scene.Scene` as a Blender scene, built from arrays after a factory reset.
+"""A `synth.scene.Scene` as a Blender scene, built from arrays in an empty file.
 
 Blender's world axes are the head's (cm, +Y up). Light groups are colours: group c of `GROUPS` is
 pure colour channel c of every lamp and of the world, so that channel c of each diffuse and glossy
@@ -38,7 +38,7 @@ def build_scene(
     occlusion: bool = False,
     white: bool = False,
 ) -> Any:
-    """Reset Blender, build `scene` in it and return the `bpy.types.Scene`, ready to render.
+    """Empty Blender, build `scene` in it and return the `bpy.types.Scene`, ready to render.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def build_scene(
     white
         Light every colour channel alike instead of one channel a group.
     """
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+    # read_factory_settings would register every add-on again, which costs half of all building
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True, load_ui=False)
     target = bpy.context.scene
     _set_cycles(target, samples, seed, threads)
     _set_film(target, size)
@@ -144,7 +145,7 @@ def add_head(
     corners = used.sum(1)
     vertex_of_corner = head.faces[used].astype(np.int32)
     mesh.vertices.add(len(head.vertices))
-    mesh.vertices.foreach_set("co", _flat(head.vertices))
+    mesh.attributes["position"].data.foreach_set("vector", _flat(head.vertices))
     mesh.loops.add(len(vertex_of_corner))
     mesh.loops.foreach_set("vertex_index", vertex_of_corner)
     mesh.polygons.add(len(corners))
