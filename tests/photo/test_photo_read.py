@@ -7,6 +7,7 @@ import pytest
 
 from bioface.errors import InputError
 from bioface.photo.find import find_faces
+from bioface.photo.known import NOTHING
 from bioface.photo.read import as_srgb, estimate, faces_in, nearest_share, read_faces
 from bioface.photo.result import STDS
 from bioface.spectral.colour import remove_tone
@@ -77,14 +78,14 @@ def test_standard_deviations(portrait, weights, read):
     class Certain(TorchNetwork):
         said = (0.1, 0.3)
 
-        def read(self, srgb):
-            reading = super().read(srgb)
+        def read(self, srgb, known=NOTHING):
+            reading = super().read(srgb, known)
             stds = (np.full_like(reading.mask, value) for value in self.said)
             return replace(reading, **dict(zip(FIELDS, stds, strict=True)))
 
     class Silent(TorchNetwork):
-        def read(self, srgb):
-            return replace(super().read(srgb), **dict.fromkeys(FIELDS))
+        def read(self, srgb, known=NOTHING):
+            return replace(super().read(srgb, known), **dict.fromkeys(FIELDS))
 
     skin = read.maps["mask"] > 0
     for name in STDS:

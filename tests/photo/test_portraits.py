@@ -8,6 +8,7 @@ pytest.importorskip("skimage")
 from bioface.errors import InputError
 from bioface.evaluate import portraits
 from bioface.learn.splits import is_held_out
+from bioface.photo.known import NOTHING
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.illuminant import NAMES
@@ -24,7 +25,7 @@ class Black:
     skin = SkinModel.load()
     sha256 = "none"
 
-    def read(self, srgb):
+    def read(self, srgb, known=NOTHING):
         nothing = np.zeros((SIZE, SIZE), np.float32)
         return Reading(
             **dict.fromkeys(Reading.__dataclass_fields__, nothing)
