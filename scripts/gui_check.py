@@ -26,6 +26,15 @@ def shot(name):
     subprocess.run(["import", "-window", "root", str(WORK / f"{name}.png")], check=True)
 
 
+def shot_with_material(name, seconds):
+    """Show the material for a photograph; a software renderer takes that long for it."""
+    shading = view()["area"].spaces.active.shading
+    shading.type = "MATERIAL"
+    yield seconds
+    shot(name)
+    shading.type = "SOLID"
+
+
 def view():
     """Window, area and region of the 3D view, as an override."""
     window = bpy.context.window_manager.windows[0]
@@ -81,7 +90,7 @@ def drag_face_box():
         if step == 0:
             subprocess.run(["xdotool", "mousedown", "1"], check=True)
             yield 0.4
-    shot("05-face-box")
+    shot("04-face-box")
     subprocess.run(["xdotool", "mouseup", "1"], check=True)
     yield 1.0
 
@@ -140,12 +149,8 @@ def steps():
         bpy.context.object.rotation_euler.z = 0.0
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
-    over["area"].spaces.active.shading.type = "MATERIAL"
-    yield 25.0
-    shot("02-skin-material")
     bpy.ops.bioface.skin_preset_set(group="SA")
-    yield 4.0
-    shot("03-preset")
+    yield from shot_with_material("02-skin", 25.0)
 
     source = settings.source
     source.filepath = str(PHOTO)
@@ -155,9 +160,9 @@ def steps():
     with bpy.context.temp_override(**view()):
         assert read("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
     yield 1.0
-    shot("04-reading")
+    shot("03-reading")
     bpy.ops.bioface.task_cancel()
-    yield from wait_for(idle, 10)
+    yield from wait_for(idle, 60)
     assert not source.maps, "cancelled, and yet there are maps"
     assert not source.result, "cancelled, and yet there is a file"
     yield from draw_face_box()
@@ -165,17 +170,16 @@ def steps():
     source = settings.source
     with bpy.context.temp_override(**view()):
         assert read("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
-    yield from wait_for(idle, 240)
+    yield from wait_for(idle, 600)
     assert len(source.maps) == 4, "no maps came"
     source.show_uncertainty = True
     yield from scrolled(-12)
-    shot("06-photo")
+    shot("05-photo")
     yield from scrolled(12)
     settings.texture_size = 512
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.maps_project() == {"FINISHED"}
-    yield 30.0
-    shot("07-applied")
+    yield from shot_with_material("06-applied", 30.0)
 
     dataset = settings.dataset
     dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 2, 32
@@ -183,17 +187,17 @@ def steps():
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
     manager = bpy.context.window_manager
-    yield from wait_for(lambda: manager.bioface.share > 0, 240)
-    shot("08-generating")
+    yield from wait_for(lambda: manager.bioface.share > 0, 600)
+    shot("07-generating")
     bpy.ops.bioface.task_cancel()
-    yield from wait_for(idle, 10)
+    yield from wait_for(idle, 60)
     assert not (WORK / "dataset" / "contact_sheet.png").exists()
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.dataset_generate("INVOKE_DEFAULT") == {"RUNNING_MODAL"}
-    yield from wait_for(idle, 400)
+    yield from wait_for(idle, 900)
     assert (WORK / "dataset" / "contact_sheet.png").exists(), "the dataset was not continued"
     yield 1.0
-    shot("09-dataset")
+    shot("08-dataset")
 
 
 def advance(generator):

@@ -110,7 +110,7 @@ def blender(archive, estimate, tmp_path):
             text=True,
             cwd=tmp_path,
             env=environment,
-            timeout=300,
+            timeout=1800,
         )
         assert result.returncode == 0, result.stderr + result.stdout
         return result.stdout + result.stderr
