@@ -70,11 +70,6 @@ class Placement:
         side = max(abs(other_x - x), abs(other_y - y))
         return x - side * (other_x < x), y - side * (other_y < y), side
 
-    def holds(self, square: Square) -> bool:
-        """Whether the square's centre lies on the photo, as reading a face asks for."""
-        x, y, side = square
-        return 0 <= x + side / 2 <= self.width and 0 <= y + side / 2 <= self.height
-
 
 def free_room(area: bpy.types.Area) -> tuple[float, float, float, float]:
     """Left, bottom, right, top of what bars leave free of an area's main region, in its pixels."""

@@ -150,7 +150,7 @@ def steps():
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
     bpy.ops.bioface.skin_preset_set(group="SA")
-    yield from shot_with_material("02-skin", 25.0)
+    yield from shot_with_material("02-skin", 60.0)
 
     source = settings.source
     source.filepath = str(PHOTO)
@@ -179,7 +179,7 @@ def steps():
     settings.texture_size = 512
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.maps_project() == {"FINISHED"}
-    yield from shot_with_material("06-applied", 30.0)
+    yield from shot_with_material("06-applied", 60.0)
 
     dataset = settings.dataset
     dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 2, 32

@@ -5,7 +5,6 @@ import bpy
 from ..photo_overlay import PhotoOverlay, Square
 from .base import BaseOperator
 
-_LEAST_SIDE = 20
 _KEYS = "Drag a square around the face, brows to chin and ear to ear   |   Esc, right click: cancel"
 
 
@@ -68,14 +67,9 @@ class BIOFACE_OT_face_box_draw(BaseOperator):
         elif event.type == "MOUSEMOVE" and self._start is not None:
             self._overlay.show(self._overlay.placement.square(self._start, pointer))
         elif event.type == "LEFTMOUSE" and event.value == "RELEASE" and self._start is not None:
-            place = self._overlay.placement
-            drawn, self._start = place.square(self._start, pointer), None
-            if drawn[2] >= _LEAST_SIDE and place.holds(drawn):
-                return self._keep(context, drawn)
-            self._overlay.show(None)
-            self.report(
-                {"WARNING"}, f"a face needs {_LEAST_SIDE} pixels of the picture; draw again"
-            )
+            drawn = self._overlay.placement.square(self._start, pointer)
+            self._start = None
+            return self._keep(context, drawn)
         return {"RUNNING_MODAL"}
 
     def cancel(self, context: bpy.types.Context) -> None:
@@ -90,6 +84,16 @@ class BIOFACE_OT_face_box_draw(BaseOperator):
         context.window.cursor_modal_restore()
 
     def _keep(self, context: bpy.types.Context, drawn: Square) -> set[str]:
+        from bioface.errors import InputError
+        from bioface.photo.face import FaceBox
+
+        place = self._overlay.placement
+        try:
+            FaceBox.square(*drawn, (place.height, place.width))
+        except InputError as error:
+            self._overlay.show(None)
+            self.report({"WARNING"}, f"{error}; draw again")
+            return {"RUNNING_MODAL"}
         source = context.scene.bioface.source
         source.use_box = True
         source.set_box(*drawn)
