@@ -18,6 +18,7 @@ _BASE_RADIUS = 7.2  # the neck ends and the shoulder begins where it is this wid
 _LONGEST_NECK = 5.2  # or so far below the chin
 _BANDWIDTH = 0.9
 _FITTED_POINTS = 1500
+_LEVEL = 0.5  # bandwidths between the heights at which it is fitted
 _MARGIN = 1.1  # by which a neckline stays above the lower edge of the head's mesh
 
 KINDS = ("crew", "v", "scoop", "wide", "shirt", "roll")
@@ -96,23 +97,44 @@ class _Neck:
         return np.where(np.isfinite(low), low, -np.inf)
 
     def reach(self, around: np.ndarray, height: np.ndarray) -> np.ndarray:
-        """Radius (...) of the surface at azimuths and heights (...); 0 away from the mesh.
+        """Radius (rows, K) of the surface at azimuths (K,), heights (rows, K); 0 off the mesh.
 
-        A plane through the nearby vertices, weighted by a bell of width `_BANDWIDTH`.
+        A plane through the nearby vertices, weighted by a bell of width `_BANDWIDTH`; between
+        levels of height, a line.
         """
         some = slice(None, None, len(self.radius) // _FITTED_POINTS + 1)
         width = _BANDWIDTH * self.unit
+        lowest = max(height.min(), self.height.min() - 4 * width)  # below, nothing is near enough
+        step = _LEVEL * width
+        levels = np.arange(lowest, max(height.max(), lowest) + 2 * step, step)
         arc = 6 * self.unit / width
-        across = arc * _turn(self.azimuth[some] - around.reshape(-1, 1))
-        along = (self.height[some] - height.reshape(-1, 1)) / width
-        weight = np.exp(-0.5 * (across**2 + along**2))
-        terms = np.stack([np.ones_like(across), across, along], -1)
-        weighted = terms * weight[..., None]
-        normal = weighted.transpose(0, 2, 1) @ terms + 0.02 * np.eye(3)
-        right = weighted.transpose(0, 2, 1) @ self.radius[some]
-        # Rounded: matrix products differ in the last bit with the alignment of their memory.
-        fitted = np.linalg.solve(normal, right[..., None])[:, 0, 0].round(6)
-        return np.where(weight.sum(1) > 1, np.clip(fitted, 0, 25), 0.0).reshape(around.shape)
+        across = arc * _turn(self.azimuth[some] - around[:, None])
+        along = (self.height[some] - levels[:, None]) / width
+        fitted = _fitted_planes(across, along, self.radius[some])
+        place = np.maximum((height - lowest) / step, 0)
+        below = place.astype(int)
+        low, high = (np.take_along_axis(fitted, below + k, 0) for k in (0, 1))
+        return low + (place - below) * (high - low)
+
+
+def _fitted_planes(across: np.ndarray, along: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Planes through `values` (N,) at the origin of offsets (K, N) and (L, N): (L, K), 0 far off.
+
+    The weight is a bell of each offset, so that every sum over the points is a matrix product.
+    """
+    bell_across, bell_along = np.exp(-0.5 * across**2), np.exp(-0.5 * along**2)
+
+    def moments(terms: np.ndarray | float) -> list[list[np.ndarray]]:
+        columns = [(bell_across * terms * across**k).T for k in range(3)]
+        return [[bell_along * along**j @ column for column in columns] for j in range(3)]
+
+    (one, x, xx), (y, xy, _), (yy, *_) = moments(1.0)
+    (right, right_x, _), (right_y, *_), _ = moments(values)
+    normal = np.stack([one, x, y, x, xx, xy, y, xy, yy], -1).reshape(*one.shape, 3, 3)
+    sums = np.stack([right, right_x, right_y], -1)[..., None]
+    # Rounded: matrix products differ in the last bit with the alignment of their memory.
+    fitted = np.linalg.solve(normal + 0.02 * np.eye(3), sums)[..., 0, 0].round(6)
+    return np.where(one > 1, np.clip(fitted, 0, 25), 0.0)
 
 
 def build_clothes(head: HeadMesh, shape: ClothesShape) -> tuple[Patch, np.ndarray]:
@@ -123,8 +145,9 @@ def build_clothes(head: HeadMesh, shape: ClothesShape) -> tuple[Patch, np.ndarra
     share = np.linspace(0, 1, _ROWS)[:, None] ** 1.7
     floor = neck.base - _LENGTH * neck.unit
     height = edge + share * (floor - edge)
-    body = _body(neck, shape, around, height)
-    inside = np.maximum(neck.reach(around, edge), body[0] * 0.5)
+    bust = neck.reach(around, height)
+    body = _body(neck, shape, around, height, bust)
+    inside = np.maximum(bust[0], body[0] * 0.5)
     azimuth = np.broadcast_to(around, height.shape)
     skin = np.stack([body * np.sin(azimuth), height, body * np.cos(azimuth)], -1) + neck.axis
     outward = _outward(skin)
@@ -166,12 +189,14 @@ def _neckline(neck: _Neck, shape: ClothesShape, around: np.ndarray) -> np.ndarra
     return edge
 
 
-def _body(neck: _Neck, shape: ClothesShape, around: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Radius (rows, columns): the head's own bust, and shoulders and chest around it."""
+def _body(
+    neck: _Neck, shape: ClothesShape, around: np.ndarray, height: np.ndarray, bust: np.ndarray
+) -> np.ndarray:
+    """Radius (rows, columns): the head's own `bust`, and shoulders and chest around it."""
     unit = neck.unit
     down = (neck.base - height) / unit
     run = np.clip(down / (1.35 * shape.slope), 0, 1)
-    sides = neck.reach(np.array([-np.pi / 2, np.pi / 2]), np.full(2, neck.base))
+    sides = neck.reach(np.array([-np.pi / 2, np.pi / 2]), np.full((1, 2), neck.base))
     start = float(np.clip(sides.mean() / unit, 4.0, _BASE_RADIUS))
     side = start + (shape.shoulder - start) * (1 - (1 - run) ** 1.8)
     front = 3.5 + (shape.chest - 3.5) * _ease((down + 1.0) / 16)
@@ -180,7 +205,6 @@ def _body(neck: _Neck, shape: ClothesShape, around: np.ndarray, height: np.ndarr
     power = 2.3
     ring = (np.abs(np.sin(around)) / side) ** power + (np.abs(np.cos(around)) / deep) ** power
     body = unit * ring ** (-1 / power)
-    bust = neck.reach(np.broadcast_to(around, height.shape), height)
     body = np.maximum(body, np.maximum.accumulate(bust, 0))
     for _ in range(2):
         body = (np.roll(body, 1, 1) + 2 * body + np.roll(body, -1, 1)) / 4
