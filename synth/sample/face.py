@@ -11,18 +11,17 @@ from synth.scene import HeadMesh
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Unit normals (V, 3), area-weighted, of quads (F, 4); -1 pads triangles."""
-    fourth = np.where(faces[:, 3] < 0, faces[:, 2], faces[:, 3])
-    corner = [vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]], vertices[fourth]]
-    area = np.cross(corner[2] - corner[0], corner[3] - corner[1])
     triangle = faces[:, 3] < 0
-    area[triangle] = np.cross(corner[1] - corner[0], corner[2] - corner[0])[triangle]
-    normals = np.zeros((len(vertices), 3))
-    real = faces >= 0
-    index = faces[real]
+    first, second, third = (vertices[faces[:, k]] for k in range(3))
+    fourth = vertices[np.where(triangle, faces[:, 2], faces[:, 3])]
+    # The diagonals of a quad; of a triangle, whose last two corners are one, two edges.
+    area = np.cross(third - first, fourth - second)
+    corner = np.where(faces < 0, len(vertices), faces)
+    normals = np.empty((len(vertices), 3))
     for axis in range(3):
-        value = np.repeat(area[:, axis], real.sum(1))
-        normals[:, axis] = np.bincount(index, weights=value, minlength=len(vertices))
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
+        sums = np.bincount(corner.ravel(), np.repeat(area[:, axis], 4), len(vertices) + 1)
+        normals[:, axis] = sums[:-1]
+    length = np.sqrt((normals**2).sum(1, keepdims=True))
     return normals / np.maximum(length, 1e-12)
 
 

@@ -40,7 +40,7 @@ def sample_surface(rng: np.random.Generator, config: SampleConfig, layout: Layou
     bump = relief * layered_noise(rng, points, (0.25, 0.5), decay=1.0)
     bump = bump + 0.03 * age**2 * _lines(rng, layout)
     sweats, amount = rng.random() < config.sweat_share, float(rng.uniform(0.3, 1.0))
-    wet, drops = _sweat(rng, layout)
+    wet, drops = _sweat(rng, layout, sweats)
     sweat = amount if sweats else 0.0
     roughness_field = roughness - 0.2 * oil * zone + 0.05 * uneven + 0.03 * fine
     specular_field = specular + 0.2 * oil * zone + 0.06 * uneven + 0.04 * fine
@@ -59,16 +59,18 @@ def sample_surface(rng: np.random.Generator, config: SampleConfig, layout: Layou
     )
 
 
-def _sweat(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Wetness (N,) in 0-1, and height (N,) in cm of the drops on it."""
+def _sweat(rng: np.random.Generator, layout: Layout, sweats: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Wetness (N,) in 0-1, and height (N,) in cm of the drops on it, 0 where nobody sweats."""
     sites = layout.sites
     where = sites["forehead"] + 0.8 * sites["nose"] + 0.6 * sites["chin"] + 0.5 * sites["neck"]
     where = np.clip(where + 0.4 * sites["under_eye"], 0, 1)
     wet = where * smoothstep(smooth_noise(rng, layout.points, 1.5), -1.0, 0.8)
     centres = scatter(rng, layout.points, wet, int(rng.integers(20, 160)))
     radii = rng.uniform(0.2, 0.35, len(centres))  # no smaller than the mesh can show
-    drops = spots(layout.points, centres, radii, rng.uniform(0.06, 0.16) * radii)
-    return wet, np.minimum(drops, 0.1)
+    heights = rng.uniform(0.06, 0.16) * radii
+    if not sweats:
+        return np.zeros_like(wet), np.zeros_like(wet)
+    return wet, np.minimum(spots(layout.points, centres, radii, heights), 0.1)
 
 
 def _lines(rng: np.random.Generator, layout: Layout) -> np.ndarray:
