@@ -33,8 +33,11 @@ _LARGER = 1.15  # by which the averaged masks, which are blurred, show a face to
 _CENTRED = 0.3  # what is taken off for lying at the photo's edge instead of its middle
 _LEAST_SPREAD = 0.08
 _STEPS = (0.08, 0.04)  # of a window's side, by which it is moved to fit
-_ENOUGH = 0.5
-"""Likeness of the network's mask and the pattern from which there is a face, -1 to 1."""
+_ENOUGH = 0.73
+"""Likeness of the network's mask and the pattern from which there is a face, -1 to 1.
+
+With the shipped weights 45 portraits had 0.75 and more, a grey wall 0.53, a ramp 0.68, a cat 0.72.
+"""
 
 
 def locate_face(srgb: np.ndarray, network: Network) -> FaceBox | None:

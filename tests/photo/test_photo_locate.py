@@ -8,6 +8,7 @@ import pytest
 from bioface.errors import InputError
 from bioface.photo import read
 from bioface.photo.locate import locate_face
+from bioface.photo.network import load_network
 
 
 class RedIsSkin:
@@ -44,6 +45,14 @@ def test_nothing_like_a_face():
     stripes = np.full((200, 200, 3), 0.4, np.float32)
     stripes[::40, :, 0] = 1
     assert locate_face(stripes, RedIsSkin()) is None
+
+
+def test_the_shipped_network_finds_no_face_in_plain_pictures():
+    pytest.importorskip("onnxruntime")
+    network = load_network(None, "onnx")
+    ramp = np.broadcast_to(np.linspace(0, 1, 160, dtype=np.float32)[:, None, None], (160, 160, 3))
+    for picture in (np.full((90, 120, 3), 0.45, np.float32), ramp):
+        assert locate_face(picture, network) is None
 
 
 def test_the_network_finds_faces_where_mediapipe_is_missing(monkeypatch):
