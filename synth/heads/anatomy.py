@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioface.errors import InputError
+from synth.heads.shapes import polar_angle
 from synth.scene import REGIONS, HeadMesh
 
 _EYE_DISTANCE = 6.3
@@ -65,7 +66,7 @@ class Anatomy:
     def azimuth(self, points: np.ndarray) -> np.ndarray:
         """(...,) degrees from straight ahead around the vertical axis, 0-180 on either side."""
         offset = points - self.axis
-        return np.degrees(np.arctan2(np.abs(offset[..., 0]), offset[..., 2]))
+        return np.degrees(polar_angle(np.abs(offset[..., 0]), offset[..., 2]))
 
     def above_hairline(self, points: np.ndarray) -> np.ndarray:
         """(...,) cm above the hairline (negative on the face)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth.heads.parts import Patch
-from synth.heads.shapes import join, sheet, unit_vectors
+from synth.heads.shapes import join, polar_angle, sheet, unit_vectors
 from synth.scene import HeadMesh
 
 _EYE_DISTANCE = 6.3
@@ -80,7 +80,7 @@ class _Neck:
         unit = float(np.linalg.norm(marks[42:48].mean(0) - marks[36:42].mean(0))) / _EYE_DISTANCE
         axis = np.array([marks[27:31, 0].mean(), 0.0, marks[[0, 16], 2].mean() - 4.4 * unit])
         offset = head.vertices.astype(np.float64) - axis
-        azimuth, radius = np.arctan2(offset[:, 0], offset[:, 2]), np.hypot(*offset[:, ::2].T)
+        azimuth, radius = polar_angle(offset[:, 0], offset[:, 2]), np.hypot(*offset[:, ::2].T)
         below = marks[8, 1] - offset[:, 1]
         chin = (np.abs(azimuth) < 1.3) & (radius > 7 * unit) & (below < 3.5 * unit)
         kept = np.flatnonzero((below > 0.5 * unit) & ~chin)
@@ -132,8 +132,7 @@ def _fitted_planes(across: np.ndarray, along: np.ndarray, values: np.ndarray) ->
     (right, right_x, _), (right_y, *_), _ = moments(values)
     normal = np.stack([one, x, y, x, xx, xy, y, xy, yy], -1).reshape(*one.shape, 3, 3)
     sums = np.stack([right, right_x, right_y], -1)[..., None]
-    # Rounded: matrix products differ in the last bit with the alignment of their memory.
-    fitted = np.linalg.solve(normal + 0.02 * np.eye(3), sums)[..., 0, 0].round(6)
+    fitted = np.linalg.solve(normal + 0.02 * np.eye(3), sums)[..., 0, 0]
     return np.where(one > 1, np.clip(fitted, 0, 25), 0.0)
 
 

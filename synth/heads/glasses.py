@@ -94,11 +94,17 @@ def _outline(shape: GlassesShape, side: int, unit: float) -> np.ndarray:
 def _front(points: np.ndarray, rims: np.ndarray, middle: float, wrap: float, unit: float) -> float:
     """Depth z of the frame's middle so that every rim point clears the head."""
     ahead = points[points[:, 2] > rims[:, 2].min() - 3 * unit]
-    gap = np.abs(rims[:, None, :2] - ahead[None, :, :2]).max(-1)
-    height = np.where(gap < 0.45 * unit, ahead[None, :, 2], -np.inf).max(1)
+    behind = _near(rims[:, :2], ahead[:, :2], 0.45 * unit)
+    height = np.where(behind, ahead[:, 2], -np.inf).max(1)
     bent = height + wrap * (rims[:, 0] - middle) ** 2
     # The pads hold the frame on the nose: the inner ends may come as close as its side allows.
     return float(np.percentile(bent[np.isfinite(bent)], 92)) + 0.3 * unit
+
+
+def _near(places: np.ndarray, points: np.ndarray, reach: float) -> np.ndarray:
+    """(K, N) whether `points` (N, 2) lie within the squares of half side `reach` at (K, 2)."""
+    first, second = (np.abs(places[:, k, None] - points[:, k]) < reach for k in (0, 1))
+    return first & second
 
 
 def _bridge(rims: list[np.ndarray], middle: np.ndarray, unit: float) -> np.ndarray:
@@ -135,9 +141,9 @@ def _temple(
     path = hinge + (ear - hinge) * t
     tip = ear + np.array([-0.3 * side, -2.4, -1.4]) * unit
     path = np.concatenate([path, ear + (tip - ear) * np.linspace(0, 1, 6)[1:, None] ** 1.2])
-    gap = np.abs(path[:, None, 1:] - surface[None, :, 1:]).max(-1)
-    beside = (gap < 0.5 * unit) & (side * surface[None, :, 0] > 0)
-    clear = np.where(beside, side * surface[None, :, 0], -np.inf).max(1) + 0.12 * unit
+    surface = surface[side * surface[:, 0] > 0]
+    beside = _near(path[:, 1:], surface[:, 1:], 0.5 * unit)
+    clear = np.where(beside, side * surface[:, 0], -np.inf).max(1, initial=-np.inf) + 0.12 * unit
     out = np.maximum(side * path[:, 0], np.where(np.isfinite(clear), clear, -np.inf))
     out[:3] = np.maximum(out[:3], side * hinge[0] + 0.15 * unit * np.arange(3))
     smooth = np.convolve(np.pad(out, 1, "edge"), [0.25, 0.5, 0.25], "valid")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth.heads.parts import Patch
-from synth.heads.shapes import join, sheet, unit_vectors
+from synth.heads.shapes import join, polar_angle, sheet, unit_vectors
 from synth.scene import REGIONS, HeadMesh
 
 _EYE_DISTANCE = 6.3
@@ -139,7 +139,7 @@ def _brim(edge: np.ndarray, shape: HeadwearShape, frame: _Frame) -> np.ndarray:
     ahead = np.cos(turn) * frame.axes[1] + np.sin(turn) * frame.axes[0]
     across = np.cos(turn) * frame.axes[0] - np.sin(turn) * frame.axes[1]
     offset = edge - frame.centre
-    angle = np.arctan2(offset @ across, offset @ ahead)
+    angle = polar_angle(offset @ across, offset @ ahead)
     wide = np.radians(np.linspace(-62, 62, 25))
     order = np.argsort(angle)
     start = np.stack(
@@ -173,7 +173,7 @@ def _scarf(points: np.ndarray, marks: np.ndarray, shape: HeadwearShape, unit: fl
         high[None] * mirror,
     ]
     hoop = unit_vectors(np.concatenate(ring) - centre)
-    angle = np.arctan2(hoop[:, 0], hoop[:, 1])
+    angle = polar_angle(hoop[:, 0], hoop[:, 1])
     order = np.argsort(angle)
     around = np.linspace(-np.pi, np.pi, _COLUMNS, endpoint=False)
     open_ = np.stack(

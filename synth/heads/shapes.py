@@ -94,3 +94,12 @@ def unit_vectors(vectors: np.ndarray) -> np.ndarray:
     """`vectors` (..., 3) scaled to length 1; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(length, 1e-9)
+
+
+def polar_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`np.arctan2`, to the bit the same wherever its arguments lie in memory.
+
+    Of columns of a matrix numpy 1.26 takes one of two paths, which differ in the last bit,
+    depending on how far from them the result happens to be allocated.
+    """
+    return np.arctan2(np.ascontiguousarray(y), np.ascontiguousarray(x))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from synth.heads.shapes import polar_angle
 from synth.sample.config import SampleConfig
 from synth.sample.fields import layered_noise, smooth_noise, smoothstep, spots
 from synth.sample.layout import Layout
@@ -88,5 +89,5 @@ def _crows_feet(layout: Layout) -> np.ndarray:
     offset = (beside - layout.anatomy.landmarks[45]) / unit
     out = np.hypot(offset[:, 0], offset[:, 2])
     distance = np.hypot(out, offset[:, 1])
-    fan = np.cos(7.0 * np.arctan2(offset[:, 1], out)) * (offset[:, 2] < 0)
+    fan = np.cos(7.0 * polar_angle(offset[:, 1], out)) * (offset[:, 2] < 0)
     return 0.6 * np.maximum(fan, 0) ** 2 * np.exp(-(((distance - 1.4) / 0.6) ** 2))

@@ -8,6 +8,7 @@ import pytest
 from bioface.errors import InputError
 from synth.heads import load_provider
 from synth.heads.anatomy import vertex_regions
+from synth.heads.shapes import polar_angle
 from synth.scene import REGIONS, SKIN_REGIONS
 
 ICT_FILE = Path(__file__).parents[3] / "shared" / "heads" / "ict_facekit_f16.npz"
@@ -200,3 +201,13 @@ def test_open_jaw_parts_the_lips():
     for head, low, high in ((shut, -0.05, 0.1), (opened, 1.0, 3.0)):
         marks = head.vertices[head.landmarks]
         assert low < marks[62, 1] - marks[66, 1] < high
+
+
+def test_angles_are_the_same_wherever_arrays_lie():
+    points = np.random.default_rng(0).standard_normal((20000, 3))
+    found, kept = set(), []
+    for k in range(150):
+        kept = [*kept[-20:], np.empty(1 + 97_711 * k % 400_000, np.uint8)]
+        moved = points.copy()
+        found.add(polar_angle(moved[:, 0], moved[:, 2]).tobytes())
+    assert len(found) == 1
