@@ -39,10 +39,10 @@ class AccuracyOptions:
     ----------
     data
         Packed files; the first is the main set, the others are measured for the networks alone.
-    clean_data
-        Packed file that stands in for the main set in every condition but `full`: bare skin.
     weights
         Of the network under test; the shipped ones when None.
+    clean_data
+        Packed file that stands in for the main set in every condition but `full`: bare skin.
     compare
         More weights for the same tables, by the name they get there.
     spectral
@@ -63,8 +63,8 @@ class AccuracyOptions:
     """
 
     data: Sequence[Path]
-    clean_data: Path | None = None
     weights: Path | None = None
+    clean_data: Path | None = None
     compare: dict[str, Path] = field(default_factory=dict)
     spectral: Sequence[Path] = ()
     cameras: Path | None = None

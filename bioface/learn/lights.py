@@ -143,4 +143,5 @@ def nearest_weights(
     mired = 1e6 / np.concatenate([kelvin[:, None], np.broadcast_to(led_kelvin, led.shape)], 1)
     total = daylights.sum(1)
     mean = (daylights * mired).sum(1) / np.maximum(total, 1e-12)
-    return near, np.where(total > 1e-6, 1e6 / np.maximum(mean, 1), kelvin), led.sum(1) < 1e-6
+    of_mean = np.clip(1e6 / np.maximum(mean, 1), *DAYLIGHT_RANGE)  # a mean may round out of it
+    return near, np.where(total > 1e-6, of_mean, kelvin), led.sum(1) < 1e-6
