@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bioface.errors import BiofaceError, InputError
+from synth.launcher import USER_FOLDER
 
 PICTURES = ("before.png", "after.png")
 BLEND = "head.blend"
-_USER_FOLDER = "BLENDER_USER_RESOURCES"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -129,15 +129,15 @@ def _own_user_folder() -> Iterator[None]:
     One that is reset to factory settings, as `build_portrait` does, removes the wheels of the
     extensions in its user folder.
     """
-    former = os.environ.get(_USER_FOLDER)
+    former = os.environ.get(USER_FOLDER)
     with tempfile.TemporaryDirectory(prefix="bioface-", ignore_cleanup_errors=True) as folder:
-        os.environ[_USER_FOLDER] = folder
+        os.environ[USER_FOLDER] = folder
         try:
             yield
         finally:
-            del os.environ[_USER_FOLDER]
+            del os.environ[USER_FOLDER]
             if former is not None:
-                os.environ[_USER_FOLDER] = former
+                os.environ[USER_FOLDER] = former
 
 
 def _check(options: argparse.Namespace) -> None:

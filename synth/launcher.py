@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+
+USER_FOLDER = "BLENDER_USER_RESOURCES"
+"""The variable that says where a Blender keeps what is its user's."""
 
 _BOOT = """
 import json, runpy, sys
@@ -34,3 +38,12 @@ def python_command(*arguments: str) -> list[str]:
         quiet = ["--background", "--factory-startup", "--python-exit-code", "1"]
         return [blender, *quiet, "--python-expr", _BOOT, *tail]
     return [sys.executable, "-c", _BOOT, *tail]
+
+
+def child_environment(home: str) -> dict[str, str]:
+    """The environment for a `python_command` whose Blender has its user folder at `home`.
+
+    Without one of its own, a Blender that is reset to factory settings removes the wheels of the
+    extensions that the user has enabled.
+    """
+    return {**os.environ, USER_FOLDER: home}

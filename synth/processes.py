@@ -20,7 +20,7 @@ from typing import Any
 from bioface.errors import BiofaceError, MissingDependencyError
 from synth.blender.device import Device
 from synth.dataset.schema import sample_id
-from synth.launcher import python_command
+from synth.launcher import child_environment, python_command
 
 CHILD = ("-m", "synth.blender.child")
 """Arguments of Python that start a render process."""
@@ -91,7 +91,7 @@ class RenderProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
-                env={**os.environ, "BLENDER_USER_RESOURCES": self._home},
+                env=child_environment(self._home),
             )
         os.close(write_end)
         assert self.process.stdin is not None
@@ -254,7 +254,7 @@ def _search_device(wanted: str) -> Device:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env={**os.environ, "BLENDER_USER_RESOURCES": home},
+            env=child_environment(home),
         )
     lines = search.stdout.splitlines()
     try:

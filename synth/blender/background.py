@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from typing import IO, Any
 
 from bioface.errors import BiofaceError
 from synth.blender.task import PREFIX
-from synth.launcher import python_command
+from synth.launcher import child_environment, python_command
 
 _LAST_LINES = 40
 
@@ -52,8 +51,6 @@ class Task:
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._printed: deque[str] = deque(maxlen=_LAST_LINES)
         self._result: dict[str, Any] | None = None
-        # Without a user folder of its own, a Blender that is reset to factory settings removes
-        # the wheels of the extensions that the user has enabled.
         self._home = tempfile.mkdtemp(prefix="bioface-")
         self._process = subprocess.Popen(
             python_command("-m", "synth.blender.task"),
@@ -63,7 +60,7 @@ class Task:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "BLENDER_USER_RESOURCES": self._home},
+            env=child_environment(self._home),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from functools import lru_cache
@@ -15,7 +14,7 @@ from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.blender.read_mesh import ERROR
 from synth.heads.obj import PolygonMesh, polygon_mesh
-from synth.launcher import python_command
+from synth.launcher import child_environment, python_command
 
 SUFFIXES = (".glb", ".blend")
 """Files that Blender reads for us."""
@@ -57,7 +56,7 @@ def read_with_blender(path: Path, object_name: str, digest: str) -> PolygonMesh:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "BLENDER_USER_RESOURCES": scratch},
+            env=child_environment(scratch),
         )
         lines = process.stderr.strip().splitlines()
         for line in lines:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from statistics import NormalDist
 from typing import Any
@@ -240,11 +239,6 @@ def _even_medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
 def _melanin_of(angle: float, haemoglobin: float) -> float:
     """Volume fraction that gives skin with so much blood an ITA of `angle` degrees."""
     melanin = np.geomspace(0.005, 1.0, 200)
-    reflectance = _skin().reflectance(melanin, np.full_like(melanin, haemoglobin))
+    reflectance = SkinModel.load().reflectance(melanin, np.full_like(melanin, haemoglobin))
     angles = ita(xyz_to_lab(reflectance_to_xyz(reflectance)))
     return float(np.interp(-angle, -angles, melanin))
-
-
-@functools.cache
-def _skin() -> SkinModel:
-    return SkinModel.load()
