@@ -16,7 +16,7 @@ _BUDGET = {"pretrain": 30.0, "finetune": 10.0}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the two stages and their arguments."""
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="pretrain|finetune")
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="pretrain|finetune|crop")
     pretrain = stages.add_parser(
         "pretrain",
         help="supervised, on a packed dataset",
@@ -61,8 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Move an encoder and the decoder's global constants towards real photos.",
     )
     finetune.add_argument(
-        "--photos", type=Path, nargs="*", default=[], metavar="PHOTO|DIR",
-        help="photos or folders of photos (default: scikit-image's portrait of an astronaut)",
+        "--photos", type=Path, nargs="*", default=[], metavar="PHOTO|DIR|NPZ",
+        help="photos or folders of photos, or what bioface train crop wrote (default: "
+        "scikit-image's portrait of an astronaut)",
     )  # fmt: skip
     finetune.add_argument("--weights", type=Path, help="to start from (default: the shipped ones)")
     finetune.add_argument(
@@ -74,6 +75,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     finetune.add_argument("--batch", type=int, default=8, help="photos a step (default 8)")
     finetune.add_argument("--learning-rate", type=float, default=5e-4, help="default 5e-4")
+    crop = stages.add_parser(
+        "crop",
+        help="cut the faces out of photos, to fine-tune where neither photos nor MediaPipe are",
+        description="Write crops of faces, with masks and shading proxies, for finetune.",
+    )
+    crop.add_argument("--photos", type=Path, nargs="+", required=True, metavar="PHOTO|DIR")
+    crop.add_argument("--size", type=int, required=True, help="what the weights are trained at")
+    crop.add_argument("--out", type=Path, required=True, metavar="NPZ")
     for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
         stage.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
         stage.add_argument("--steps", type=int, help="stop after so many steps")
@@ -92,7 +101,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         )  # fmt: skip
         stage.add_argument(
             "--workers", type=int,
-            help="processes that draw batches (default: 1, none on a GPU or a single core)",
+            help="processes that draw batches, 0: none (default: 1, none on a single core; beside "
+            "GPUs all cores but two)",
         )  # fmt: skip
         stage.add_argument("--threads", type=int, help="CPU threads (default: all, at most 8)")
         stage.add_argument("--resume", action="store_true", help="continue an interrupted run")
@@ -101,6 +111,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train; prints where the weights are and what they reach."""
+    return _crop(options) if options.stage == "crop" else _train(options)
+
+
+def _crop(options: argparse.Namespace) -> int:
+    try:
+        from bioface.learn.faces import CROPS_SUFFIX, load_faces
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"cropping faces needs {error.name}; run: pip install 'bioface[train]'"
+        ) from error
+    if options.out.suffix != CROPS_SUFFIX:
+        raise InputError(f"{options.out}: let --out end in {CROPS_SUFFIX}")
+    if not 32 <= options.size <= 1024:
+        raise InputError(f"--size {options.size}: must be 32 to 1024")
+    faces = load_faces(options.photos, options.size)
+    faces.save(options.out)
+    print(f"{options.out}: {len(faces.names)} faces")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
     if options.threads is not None and options.threads < 1:
         raise InputError(f"--threads {options.threads}: must be at least 1")
     # Threads of libgomp and OpenBLAS spin while they wait by default, which triples the CPU time of
@@ -120,6 +151,8 @@ def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(max(threads // max(options.devices, 1), 1))
     if options.workers is None:
         options.workers = int(threads > 1)
+        if torch.cuda.is_available():
+            options.workers = min(max(usable_cores() - 2, 0) // max(options.devices, 1), 64)
     if options.steps is None and options.minutes is None:
         options.minutes = _BUDGET[options.stage]
     if options.stage == "pretrain":

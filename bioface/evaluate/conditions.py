@@ -6,7 +6,6 @@ Imports torch.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from bioface.learn.conditions import RelightConfig
 
@@ -16,26 +15,16 @@ JPEG_QUALITY = 70
 
 def conditions() -> dict[str, RelightConfig]:
     """Name to settings: the `MAIN_CONDITIONS`, then clean with one degradation on every photo."""
-    clean, full = RelightConfig.clean(), RelightConfig.full()
-    every = full.degrade
-    images: dict[str, dict[str, Any]] = {
-        "tone curve": {
-            "tone_share": 1.0,
-            "log_gamma_sd": every.log_gamma_sd,
-            "contrast": every.contrast,
-        },
-        "saturation": {"saturation_share": 1.0, "saturation": every.saturation},
-        "blur": {"blur_share": 1.0, "blur_pixels": every.blur_pixels},
-        f"noise {NOISE_PERCENT:g} %": {"noise_percent": (NOISE_PERCENT, NOISE_PERCENT)},
-        f"JPEG {JPEG_QUALITY}": {"jpeg_share": 1.0, "jpeg_quality": (JPEG_QUALITY, JPEG_QUALITY)},
+    full = RelightConfig.full()
+    degrade = dataclasses.replace(
+        full.degrade,
+        noise_percent=(NOISE_PERCENT, NOISE_PERCENT),
+        jpeg_quality=(JPEG_QUALITY, JPEG_QUALITY),
+    )
+    names = {"noise": f"noise {NOISE_PERCENT:g} %", "JPEG": f"JPEG {JPEG_QUALITY}"}
+    singles = dataclasses.replace(full, degrade=degrade).singles()
+    return {
+        "clean": RelightConfig.clean(),
+        "full": full,
+        **{names.get(name, name): config for name, config in singles.items()},
     }
-    scenes: dict[str, dict[str, Any]] = {
-        "tint of single lights": {"tint_sd": full.tint_sd},
-        "two lights": {"two_lights": 1.0},
-        "white balance": {"gain_sd": full.gain_sd},
-    }
-    out = {"clean": clean, "full": full}
-    for name, changes in images.items():
-        degrade = dataclasses.replace(clean.degrade, **changes)
-        out[name] = dataclasses.replace(clean, degrade=degrade)
-    return out | {name: dataclasses.replace(clean, **c) for name, c in scenes.items()}

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from tqdm import tqdm
 
 from bioface.learn.encoder import Encoder
-from bioface.learn.parallel import is_first
+from bioface.learn.parallel import is_first, own_device
 from bioface.learn.runs import Table
 
 LOG_EVERY = 10
@@ -115,12 +115,14 @@ class Average(WeightAveraging):
     """Exponential moving average whose memory grows with the run, up to `decay`."""
 
     def __init__(self, decay: float = 0.999) -> None:
-        def average(old: torch.Tensor, new: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-            if not old.is_floating_point():
-                return new
-            return old.lerp(new, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+        def average(old: Any, new: Any, count: Any) -> None:
+            done = int(count)
+            if old[0].is_floating_point():
+                torch._foreach_lerp_(old, new, 1 - min(decay, (1 + done) / (10 + done)))
+            else:
+                torch._foreach_copy_(old, new)
 
-        super().__init__(avg_fn=average)
+        super().__init__(own_device(), multi_avg_fn=average)
 
     @property
     def module(self) -> Any:

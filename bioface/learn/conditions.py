@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from bioface.learn.degrade import DegradeConfig
 from bioface.spectral.camera import METHODS, Method
@@ -29,6 +30,9 @@ class RelightConfig:
         are uniform in u.
     contrast
         Factors on the differences within the face.
+    patchy_share, patchy
+        Share of faces that get patches beside the differences they came with, so that a face does
+        not give its pigments away; their standard deviation over that of the face.
     within_sd
         Instead of `contrast`: the standard deviation of melanin and haemoglobin within the face,
         lips left out, in u.
@@ -61,15 +65,20 @@ class RelightConfig:
         What happens to the linear image afterwards.
     clean_share
         Share of batches drawn without tone, tint, saturation, blur, JPEG, second lights and
-        mixtures, with little noise and small white-balance errors.
+        mixtures, with little noise, small white-balance errors and an exposure that does not
+        follow the skin: see `cleaned`.
+    single_share
+        Share of batches drawn like that but for one thing: see `singles`.
     """
 
     zoom: tuple[float, float] = (0.85, 1.2)
     shift: float = 0.06
     rotation_degrees: float = 10.0
-    redraw: float = 0.8
-    log_uniform: float = 0.5
+    redraw: float = 0.9
+    log_uniform: float = 0.75
     contrast: tuple[float, float] = (0.5, 1.8)
+    patchy_share: float = 0.5
+    patchy: tuple[float, float] = (0.1, 0.8)
     within_sd: tuple[float, float] | None = None
     within_tolerance: float = 0.1
     group_log_sd: float = 0.5
@@ -78,7 +87,7 @@ class RelightConfig:
     mixtures: float = 0.15
     two_lights: float = 0.35
     tint_sd: float = 0.04
-    specular_log_sd: float = 0.6
+    specular_log_sd: float = 0.4
     log_exposure: tuple[float, float] = (-0.35, 0.35)
     compensation: tuple[float, float] = (0.0, 0.35)
     gain_sd: float = 0.035
@@ -86,7 +95,8 @@ class RelightConfig:
     methods: tuple[Method, ...] = METHODS
     fitted: float = 0.7
     degrade: DegradeConfig = dataclasses.field(default_factory=DegradeConfig)
-    clean_share: float = 0.25
+    clean_share: float = 0.4
+    single_share: float = 0.15
 
     @classmethod
     def clean(cls) -> RelightConfig:
@@ -104,12 +114,14 @@ class RelightConfig:
             redraw=1.0,
             log_uniform=1.0,
             within_sd=WITHIN_SD,
+            patchy_share=0.0,
             specular_log_sd=0.3,
             compensation=(0.0, 0.0),
             measured=1.0,
             methods=("fitted",),
             degrade=DegradeConfig(noise_percent=(0.2, 3.0), jpeg_quality=(70, 98)),
             clean_share=0.0,
+            single_share=0.0,
         )
 
     def cleaned(self) -> RelightConfig:
@@ -119,8 +131,34 @@ class RelightConfig:
             mixtures=0.0,
             two_lights=0.0,
             tint_sd=0.0,
+            compensation=(0.0, 0.0),
             gain_sd=0.02,
             methods=("fitted",),
             degrade=DegradeConfig.clean(),
             clean_share=0.0,
+            single_share=0.0,
         )
+
+    def singles(self) -> dict[str, RelightConfig]:
+        """`cleaned` with one of this one's degradations on every photo, by what it is."""
+        clean, all_of_it = self.cleaned(), self.degrade
+        images: dict[str, dict[str, Any]] = {
+            "tone curve": {
+                "tone_share": 1.0,
+                "log_gamma_sd": all_of_it.log_gamma_sd,
+                "contrast": all_of_it.contrast,
+            },
+            "saturation": {"saturation_share": 1.0, "saturation": all_of_it.saturation},
+            "blur": {"blur_share": 1.0, "blur_pixels": all_of_it.blur_pixels},
+            "noise": {"noise_percent": all_of_it.noise_percent},
+            "JPEG": {"jpeg_share": 1.0, "jpeg_quality": all_of_it.jpeg_quality},
+        }
+        scenes: dict[str, dict[str, Any]] = {
+            "tint of single lights": {"tint_sd": self.tint_sd},
+            "two lights": {"two_lights": 1.0},
+            "white balance": {"gain_sd": self.gain_sd},
+        }
+        return {
+            name: dataclasses.replace(clean, degrade=dataclasses.replace(clean.degrade, **changes))
+            for name, changes in images.items()
+        } | {name: dataclasses.replace(clean, **changes) for name, changes in scenes.items()}

@@ -88,10 +88,6 @@ class Changes:
         tensors = {name: torch.from_numpy(v).float() for name, v in values.items()}
         return cls(kind=torch.from_numpy(kind), **tensors)
 
-    def to(self, device: torch.device) -> Changes:
-        """The same on another device."""
-        return Changes(**{name: getattr(self, name).to(device) for name in vars(self)})
-
 
 @torch.no_grad()
 def changed(

@@ -74,9 +74,9 @@ class EncoderConfig:
     """
 
     widths: tuple[int, ...] = (32, 64, 112, 176, 240)
-    blocks: tuple[int, ...] = (1, 1, 2, 2, 2)
+    blocks: tuple[int, ...] = (3, 3, 2, 2, 2)
     unshuffle: int = 2
-    fusion: int = 24
+    fusion: int = 48
     glances: int = 12
     scene: int = 256
     components: int = 6

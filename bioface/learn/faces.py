@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from bioface.atomic import replacing
 from bioface.errors import InputError
 from bioface.learn.proxy import shading_proxy
 from bioface.photo.crop import FRAMING, Crop
@@ -26,6 +29,9 @@ MARGIN = 1.3
 """Faces are kept in squares so much larger than the crop, which leaves room to move it."""
 
 ASTRONAUT = "astronaut (scikit-image)"
+
+CROPS_SUFFIX = ".npz"
+_DARKEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,45 @@ class FaceCrops:
     planes: Tensor
     size: int
 
+    def save(self, path: Path) -> None:
+        """Write an npz, in 8 bits: photos as they are, masks, proxies over their largest value."""
+        photo, mask, proxy = _split(self.planes.float().numpy())
+        largest = np.maximum(proxy.max((1, 2), keepdims=True), _DARKEST)
+        values = {"photo": photo.clip(0, 1), "mask": mask.clip(0, 1), "proxy": proxy / largest}
+        levels = {name: np.rint(255 * value).astype(np.uint8) for name, value in values.items()}
+        names = np.array([Path(name).name for name in self.names])
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(
+                file, **levels, largest=largest, names=names, size=np.array(self.size)
+            )
+
+    @classmethod
+    def load(cls, path: Path, size: int) -> FaceCrops:
+        """Read what `save` wrote, whose `size` must be this.
+
+        Raises
+        ------
+        InputError
+            Missing, not such a file, or of another size.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                parts = {name: file[name] for name in file.files}
+            planes = [parts[name].astype(np.float32) / 255 for name in ("photo", "mask", "proxy")]
+            planes[2] *= parts["largest"]
+            names, made_for = tuple(map(str, parts["names"])), int(parts["size"])
+            together = np.concatenate([planes[0], planes[1][:, None], planes[2][:, None]], 1)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path}: no crops of faces can be read from it; make it with bioface train crop"
+            ) from error
+        if made_for != size:
+            raise InputError(
+                f"{path}: faces cropped for {made_for} pixels, the weights want {size}; "
+                f"run bioface train crop --size {size}"
+            )
+        return cls(names, torch.from_numpy(together.astype(np.float16)), size)
+
     def central(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Photo (1, 3, size, size), mask and proxy (1, size, size) as `estimate` frames them."""
         chosen = self.planes[index : index + 1].float()
@@ -53,15 +98,19 @@ class FaceCrops:
 
 
 def load_faces(inputs: Sequence[str | os.PathLike[str]], size: int) -> FaceCrops:
-    """Crop the faces of photos and folders; without any, of scikit-image's astronaut.
+    """Crop the faces of photos and folders, or read crops from the npz of `FaceCrops.save`.
+
+    Without inputs it is the face of scikit-image's astronaut.
 
     Photos that cannot be read or show no face are skipped with a line on stderr.
 
     Raises
     ------
     InputError
-        A folder holds no photos, or no photo shows a face.
+        A folder holds no photos, no photo shows a face, or the npz cannot be used.
     """
+    if len(inputs) == 1 and Path(inputs[0]).suffix == CROPS_SUFFIX:
+        return FaceCrops.load(Path(inputs[0]), size)
     sources: list[Path] = find_photos(inputs) if inputs else []
     names, planes = [], []
     if inputs:
@@ -148,4 +197,10 @@ def _crop(planes: Tensor, size: int, moves: Tensor) -> Tensor:
 
 
 def _parts(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return planes[:, :3].clamp(0, 1), planes[:, 3].clamp(0, 1), planes[:, 4]
+    photo, mask, proxy = _split(planes)
+    return photo.clamp(0, 1), mask.clamp(0, 1), proxy
+
+
+def _split(planes: Any) -> tuple[Any, Any, Any]:
+    """Photo (N, 3, S, S), mask and proxy (N, S, S) of planes (N, 5, S, S)."""
+    return planes[:, :3], planes[:, 3], planes[:, 4]

@@ -24,7 +24,7 @@ from bioface.learn.consistency import KINDS, Changes
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
 from bioface.learn.faces import FaceBatches, FaceCrops, load_faces
-from bioface.learn.parallel import own_device
+from bioface.learn.parallel import drawing_device
 from bioface.learn.photo_losses import (
     WEIGHTS_OF_LOSSES,
     PhotoBatch,
@@ -94,7 +94,7 @@ class Finetuning(Training):
             self.encode,
             self.decoder,
             self.first,
-            photos.to(self.device),
+            photos,
             self.global_step,
             self.without,
         )
@@ -128,7 +128,6 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     packed = read_packed(options.data) if options.data else None
     settings = _settings(options, model.sha256, packed)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
-    device = own_device()
     size = model.encoder.config.size
     faces = load_faces(options.photos, size)
     names = [Path(name).name for name in faces.names]
@@ -140,7 +139,9 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
         cameras = decoder.camera_model()
-        relighter = Relighter(packed, size, skin=skin, cameras=cameras, device=device)
+        relighter = Relighter(
+            packed, size, skin=skin, cameras=cameras, device=drawing_device(options.workers)
+        )
         replayed, _ = split_samples(packed)
 
     photos = FaceBatches(faces, train, options.batch, options.seed)

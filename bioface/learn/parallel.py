@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,11 @@ def own_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
+
+
+def drawing_device(workers: int) -> torch.device:
+    """Where batches are drawn: by worker processes on the CPU, else where they are learned from."""
+    return torch.device("cpu") if workers else own_device()
 
 
 def check_devices(devices: int, batch: int) -> None:
@@ -75,18 +80,23 @@ class Shares(IterableDataset):
 
 
 def share(batch: Any, rank: int, world: int) -> Any:
-    """Every `world`-th row from `rank` of all tensors in nested tuples and dataclasses.
+    """Every `world`-th row from `rank` of all tensors of a batch."""
+    return map_tensors(batch, lambda tensor: tensor[rank::world])
 
-    What is neither, None or a name, holds for the whole batch.
+
+def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `function` to every tensor in nested tuples and dataclasses.
+
+    What is neither, None or a name, holds for the whole batch and stays.
     """
     if isinstance(batch, Tensor):
-        return batch[rank::world]
+        return function(batch)
     if isinstance(batch, tuple):
-        return tuple(share(part, rank, world) for part in batch)
+        return tuple(map_tensors(part, function) for part in batch)
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         return type(batch)(
             **{
-                field.name: share(getattr(batch, field.name), rank, world)
+                field.name: map_tensors(getattr(batch, field.name), function)
                 for field in dataclasses.fields(batch)
             }
         )

@@ -18,6 +18,7 @@ from bioface.learn import consistency
 from bioface.learn import losses as objectives
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
+from bioface.learn.parallel import map_tensors
 from bioface.learn.supervision import rendered_pixels, thin
 from bioface.spectral.colour import apply_tone, srgb_decode
 
@@ -35,6 +36,7 @@ WEIGHTS_OF_LOSSES = {
     "skin": 0.5,
     "replay": 1.0,
     **dict.fromkeys(consistency.KINDS, 2.0),
+    "exposure": 6.0,
 }
 """`anchor` is the distance of the pigments from those first read; `tone`, `gains`, `saturation`,
 `globals` and `skin` are priors on grading, white balance, and the decoder's corrections; `replay`
@@ -58,14 +60,10 @@ class PhotoBatch:
     proxy: Tensor
     changes: consistency.Changes
 
-    def to(self, device: torch.device) -> PhotoBatch:
-        """The same on another device."""
-        return PhotoBatch(
-            self.photo.to(device),
-            self.mask.to(device),
-            self.proxy.to(device),
-            self.changes.to(device),
-        )
+    def pin_memory(self) -> PhotoBatch:
+        """The same in page-locked memory; a `DataLoader` asks for it."""
+        pinned: PhotoBatch = map_tensors(self, Tensor.pin_memory)
+        return pinned
 
 
 def check_ingredients(without: tuple[str, ...]) -> None:

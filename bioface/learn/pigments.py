@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.planes import LIPS, MASK, PIGMENTS
@@ -15,6 +16,7 @@ PIGMENT_LIMITS = (-0.2, 1.2)
 
 _SURE_SKIN = 0.95
 _CONTRAST = (0.2, 5.0)
+_BILINEAR_SPREAD = 1.5  # what interpolation between independent cells takes of their spread
 
 
 def draw_pigments(planes: Tensor, config: RelightConfig, rng: np.random.Generator) -> Tensor:
@@ -47,6 +49,8 @@ def draw_pigments(planes: Tensor, config: RelightConfig, rng: np.random.Generato
     if config.within_sd is not None:
         inside = (mask > _SURE_SKIN) & (planes[:, LIPS] < 1 - _SURE_SKIN)
     own, own_sd = _moments(fields, inside.float())
+    if config.patchy_share > 0:
+        fields = fields + own_sd[..., None, None] * _patches(planes, config, rng)
     changed = tensor(contrast)
     if config.within_sd is not None:
         changed = (tensor(within * config.within_sd) / own_sd.clamp_min(1e-4)).clamp(*_CONTRAST)
@@ -56,6 +60,18 @@ def draw_pigments(planes: Tensor, config: RelightConfig, rng: np.random.Generato
     offset = mean_u - contrast_u * own
     drawn = torch.addcmul(offset[..., None, None], contrast_u[..., None, None], fields)
     return drawn.clamp_(*PIGMENT_LIMITS).mul_((mask > 0)[:, None])
+
+
+def _patches(planes: Tensor, config: RelightConfig, rng: np.random.Generator) -> Tensor:
+    """(B, 2, H, W) patches of one size a batch, to be scaled by the spread of each face."""
+    count, shape = len(planes), planes.shape[2:]
+    strength = rng.uniform(*config.patchy, (count, 2))
+    strength *= rng.random((count, 1)) < config.patchy_share
+    cells = 2 ** int(rng.integers(2, 6))
+    drawn = rng.standard_normal((count, 2, cells, cells)) * strength[..., None, None]
+    patches = torch.as_tensor(drawn, dtype=torch.float32, device=planes.device)
+    between = functional.interpolate(patches, shape, mode="bilinear", align_corners=False)
+    return _BILINEAR_SPREAD * between
 
 
 def _log_uniform(share: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from bioface.learn.batches import RelitBatches, Steps
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.paper_network import PaperConfig, PaperEncoder
-from bioface.learn.parallel import own_device
+from bioface.learn.parallel import drawing_device, own_device
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split_samples
@@ -141,11 +141,12 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     )
     components = len(cameras.deviations)
 
+    drawn_on = drawing_device(options.workers)
     database = options.camera_database
     measured = None if database is None else Splits.load().cameras(database, "training")
     judges = {
         name: Relighter.for_test(
-            packed, options.size, name, database=database, skin=skin, device=device
+            packed, options.size, name, database=database, skin=skin, device=drawn_on
         )
         for name in CONDITIONS
     }
@@ -157,7 +158,12 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         early, late = (
             RelitBatches(
                 Relighter(
-                    packed, size, skin=skin, cameras=cameras, measured=measured, device=device
+                    packed,
+                    size,
+                    skin=skin,
+                    cameras=cameras,
+                    measured=measured,
+                    device=drawn_on,
                 ),
                 train,
                 options.batch,

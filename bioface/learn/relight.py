@@ -19,7 +19,7 @@ from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.lights import LightSampler, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
-from bioface.learn.parallel import empty_for_loader
+from bioface.learn.parallel import empty_for_loader, map_tensors
 from bioface.learn.pigments import draw_pigments
 from bioface.learn.planes import (
     CHANNELS,
@@ -83,6 +83,11 @@ class Targets:
     tone: Tensor
     linear: Tensor
 
+    def pin_memory(self) -> Targets:
+        """The same in page-locked memory; a `DataLoader` asks for it."""
+        pinned: Targets = map_tensors(self, Tensor.pin_memory)
+        return pinned
+
 
 class Relighter:
     """Draws photos and their truth from a packed file.
@@ -129,6 +134,7 @@ class Relighter:
         self.lights = LightSampler(lights or Splits.load().training_illuminants)
         self.device = torch.device(device)
         self._clean = self.config.cleaned()
+        self._singles = tuple(self.config.singles().values())
         self._planes = Planes(packed, size)
 
     @classmethod
@@ -165,7 +171,7 @@ class Relighter:
 
         The same `rng` state gives the same batch.
         """
-        config = self._clean if rng.random() < self.config.clean_share else self.config
+        config = self._condition(rng)
         planes = self._moved(np.asarray(indices), config, rng)
         image, side = (len(planes), 3, self.size, self.size), (self.size, self.size)
         photo, linear = (empty_for_loader(image, self.device) for _ in range(2))
@@ -199,6 +205,15 @@ class Relighter:
             linear=linear.permute(0, 2, 3, 1),
             **truth,
         )
+
+    def _condition(self, rng: np.random.Generator) -> RelightConfig:
+        """What a batch is drawn by: everything, clean, or all but clean."""
+        share = rng.random()
+        if share < self.config.clean_share:
+            return self._clean
+        if share < self.config.clean_share + self.config.single_share:
+            return self._singles[rng.integers(len(self._singles))]
+        return self.config
 
     def _chunks(self, count: int) -> Iterator[slice]:
         step = max(1, CHUNK // self.size**2) if self.device.type == "cpu" else count

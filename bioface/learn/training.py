@@ -22,7 +22,7 @@ from bioface.errors import BiofaceError, InputError
 from bioface.learn import callbacks
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
-from bioface.learn.parallel import Shares, check_devices, is_first
+from bioface.learn.parallel import Shares, check_devices, is_first, map_tensors
 from bioface.learn.runs import (
     CHECKPOINT,
     LOG,
@@ -164,15 +164,17 @@ class Training(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         losses = self.losses(batch)
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+        each = torch.stack(list(losses.values()))
+        total = each.sum()
+        # One look at the device a step: each waits for all it has to do.
+        values = torch.cat([total[None], each]).tolist()
+        self.last = dict(zip(("loss", *losses), values, strict=True))
+        if not math.isfinite(values[0]):
+            bad = [name for name in losses if not math.isfinite(self.last[name])]
             raise BiofaceError(
                 f"training diverged at step {self.global_step} ({', '.join(bad) or 'sum'} is not "
                 "finite); lower --learning-rate"
             )
-        values = {"loss": total} | losses
-        self.last = {name: float(value.detach()) for name, value in values.items()}
         return total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -198,7 +200,7 @@ class Training(lightning.LightningModule):
         return self.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * cosine)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
-        return batch
+        return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["seconds"] = self.seconds
@@ -242,7 +244,7 @@ def fit(
     devices
         Processes that share the batches: GPUs where there are any, else cores.
     workers
-        Processes beside each of these that draw batches; none on a GPU, which draws them itself.
+        Processes beside each of these that draw batches.
     score, score_minutes
         Measured of the averaged encoder so often, if more than 0.
 
@@ -314,7 +316,8 @@ def fit(
 def _loader(batches: IterableDataset, trainer: lightning.Trainer, workers: int) -> DataLoader[Any]:
     if trainer.world_size > 1:
         batches = Shares(batches, trainer.global_rank, trainer.world_size)
-    return DataLoader(batches, None, num_workers=0 if torch.cuda.is_available() else workers)
+    on_gpu = torch.cuda.is_available()
+    return DataLoader(batches, None, num_workers=workers, pin_memory=on_gpu and workers > 0)
 
 
 def _strategy(module: Training, devices: int) -> str:
