@@ -91,7 +91,7 @@ def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """
     if isinstance(batch, Tensor):
         return function(batch)
-    if isinstance(batch, tuple):
+    if isinstance(batch, tuple | list):
         return tuple(map_tensors(part, function) for part in batch)
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         return type(batch)(
