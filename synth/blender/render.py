@@ -157,12 +157,8 @@ def _render_layers(
         target.render.filepath = os.fspath(path)
         try:
             bpy.ops.render.render(write_still=True)
-            return read_planes(path)
-        except (
-            RuntimeError,
-            OSError,
-            PlainExrError,
-        ) as error:  # Blender may cut a file short without a word
+            return read_planes(path)  # whole, unless Blender cut it short without a word
+        except (RuntimeError, OSError, PlainExrError) as error:
             raise BiofaceError(
                 f"{Path(folder).parent}: Blender could not write its passes here; is the disk full?"
             ) from error
