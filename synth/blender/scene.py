@@ -178,10 +178,13 @@ def _add_attributes(
     region_of_corner: np.ndarray,
     vertex_of_corner: np.ndarray,
 ) -> None:
-    for name in ("roughness", "specular", "bump"):
+    surface = ("roughness", "specular", "bump")
+    for name in surface:
         made = mesh.attributes.new(name, "FLOAT", "POINT")
         made.data.foreach_set("value", _flat(attributes[name]))
-    corner = {name: values[vertex_of_corner] for name, values in attributes.items()}
+    corner = {
+        name: values[vertex_of_corner] for name, values in attributes.items() if name not in surface
+    }
     skin = _IS_SKIN[region_of_corner] * corner.get("skin", np.float32(1))
     first, second, third, fourth = (corner[f"reflectance.{k}"] * (1 - skin) for k in range(4))
     none = np.zeros_like(first)
@@ -198,7 +201,7 @@ def _add_attributes(
 
 def _one_hot(region: np.ndarray, name: str) -> np.ndarray:
     first = 1 + 3 * int(name.rpartition("_")[2])
-    return region[:, None] == np.arange(first, first + 3)
+    return np.eye(len(REGIONS), len(REGIONS) + 2, dtype=np.float32)[:, first : first + 3][region]
 
 
 def _add_light(bpy: Any, target: Any, light: AreaLight, white: bool) -> None:
