@@ -105,8 +105,8 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
     left, top, right, bottom = struct.unpack("<4i", header["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
     channels = _channels(header["channels"])
-    planes = {name: np.zeros((height, width), np.float32) for name, _ in channels}
     row_bytes = sum(width * kind.itemsize for _, kind in channels)
+    table = np.zeros((height, row_bytes), np.uint8)
     count = -(-height // lines)
     for offset in struct.unpack_from(f"<{count}q", content, place):
         first, size = struct.unpack_from("<ii", content, offset)
@@ -117,11 +117,12 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
             data = _unshuffled(zlib.decompress(data))
         if len(data) != rows * row_bytes:
             raise ValueError("a block is cut short")
-        at = 0
-        for row in range(first, first + rows):
-            for name, kind in channels:
-                planes[name][row] = np.frombuffer(data, kind, width, at)
-                at += width * kind.itemsize
+        table[first : first + rows] = np.frombuffer(data, np.uint8).reshape(rows, row_bytes)
+    planes, at = {}, 0
+    for name, kind in channels:
+        end = at + width * kind.itemsize
+        planes[name] = np.ascontiguousarray(table[:, at:end]).view(kind).astype(np.float32)
+        at = end
     return planes
 
 

@@ -91,7 +91,8 @@ class RenderProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
-                env=child_environment(self._home),
+                # idle threads of numpy would spin, and its sums depend on their number
+                env={**child_environment(self._home), "OPENBLAS_NUM_THREADS": "1"},
             )
         os.close(write_end)
         assert self.process.stdin is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bioface.errors import BiofaceError, InputError
-from bioface.exr import read_exr
+from bioface.errors import BiofaceError
+from bioface.plain_exr import PlainExrError, read_planes
 from synth.blender import compat, passes
 from synth.blender.device import use_device
 from synth.blender.scene import build_scene
@@ -157,8 +157,8 @@ def _render_layers(
         target.render.filepath = os.fspath(path)
         try:
             bpy.ops.render.render(write_still=True)
-            return read_exr(path)
-        except (RuntimeError, InputError) as error:  # Blender may cut a file short without a word
+            return read_planes(path)  # whole, unless Blender cut it short without a word
+        except (RuntimeError, OSError, PlainExrError) as error:
             raise BiofaceError(
                 f"{Path(folder).parent}: Blender could not write its passes here; is the disk full?"
             ) from error

@@ -91,6 +91,8 @@ def add_surface(tree: Any) -> Any:
     links.new(bump.outputs["Normal"], surface.inputs["Normal"])
     links.new(add_attribute(tree, "roughness").outputs["Fac"], surface.inputs["Roughness"])
     links.new(add_attribute(tree, "specular").outputs["Fac"], surface.inputs["Specular IOR Level"])
+    # Nothing here is anisotropic, but without a link Cycles works out the tangent at every hit.
+    links.new(add_node(tree, "ShaderNodeCombineXYZ").outputs["Vector"], surface.inputs["Tangent"])
     output = add_node(tree, "ShaderNodeOutputMaterial")
     links.new(surface.outputs["BSDF"], output.inputs["Surface"])
     return surface

@@ -27,6 +27,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def grow_shell(head: HeadMesh, where: np.ndarray, thickness: np.ndarray) -> HeadMesh:
     """`head` with the vertices `where` (N,) pushed out along their normals by `thickness` cm."""
+    if not thickness.any():
+        return head
     normals = vertex_normals(head.vertices.astype(np.float64), head.faces)
     vertices = head.vertices.astype(np.float64)
     vertices[where] += normals[where] * thickness[:, None]

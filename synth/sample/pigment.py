@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -236,9 +237,16 @@ def _even_medians(rng: np.random.Generator, config: SampleConfig) -> np.ndarray:
     return np.array([to_unit(melanin, MELANIN_RANGE), to_unit(haemoglobin, HAEMOGLOBIN_RANGE)])
 
 
+@cache
+def _epidermis() -> tuple[np.ndarray, np.ndarray]:
+    """Volume fractions of melanin (200,) and what the epidermis with them transmits (200, 33)."""
+    melanin = np.geomspace(0.005, 1.0, 200)
+    return melanin, SkinModel.load().epidermis(melanin)
+
+
 def _melanin_of(angle: float, haemoglobin: float) -> float:
     """Volume fraction that gives skin with so much blood an ITA of `angle` degrees."""
-    melanin = np.geomspace(0.005, 1.0, 200)
-    reflectance = SkinModel.load().reflectance(melanin, np.full_like(melanin, haemoglobin))
+    melanin, epidermis = _epidermis()
+    reflectance = epidermis * SkinModel.load().dermis(np.float64(haemoglobin))
     angles = ita(xyz_to_lab(reflectance_to_xyz(reflectance)))
     return float(np.interp(-angle, -angles, melanin))

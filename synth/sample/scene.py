@@ -20,7 +20,7 @@ from synth.sample.pigment import painted_pigment, sample_pigment
 from synth.sample.strands import sample_strands
 from synth.sample.surface import sample_surface
 from synth.sample.view import project, sample_view
-from synth.scene import REGIONS, HeadMesh, Scene
+from synth.scene import REGIONS, Scene
 
 _PART_SPECULAR = 0.5
 _METERED_POINTS = 400
@@ -50,7 +50,8 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     hair = press_hair(hair, pressed[skin])
     covers = (makeup.cover, hair)
     head = grow_shell(head, skin, hair.thickness)
-    strands, strand_record = sample_strands(rng, layout, head, hair, clothes)
+    normals = vertex_normals(head.vertices.astype(np.float64), head.faces)
+    strands, strand_record = sample_strands(rng, layout, head, normals, hair, clothes)
 
     bare, bump = np.ones(len(skin)), surface.bump
     roughness, specular = surface.roughness, surface.specular
@@ -78,8 +79,9 @@ def sample_scene(rng: np.random.Generator, config: SampleConfig, provider: HeadP
     landmarks = head.vertices[head.landmarks].astype(np.float64)
     view, view_record = sample_view(rng, config, landmarks)
     lights, environment, light_record = sample_light(rng, config, view)
-    metered, normals = _metered(head, skin, region[skin], view.position)
-    lights, environment, exposure = expose(rng, config, lights, environment, metered, normals)
+    face = skin[region[skin] <= REGIONS.index("chin")]
+    metered = _metered(head.vertices[face].astype(np.float64), normals[face], view.position)
+    lights, environment, exposure = expose(rng, config, lights, environment, *metered)
     record = {
         "identity": [round(float(v), 6) for v in head.identity],
         "expression": [round(float(v), 6) for v in head.expression],
@@ -119,12 +121,9 @@ def _spread(values: np.ndarray, where: np.ndarray, count: int) -> np.ndarray:
 
 
 def _metered(
-    head: HeadMesh, skin: np.ndarray, region: np.ndarray, eye: np.ndarray
+    points: np.ndarray, normals: np.ndarray, eye: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points and normals (K, 3) spread over the facial skin that faces the camera."""
-    face = skin[region <= REGIONS.index("chin")]
-    normals = vertex_normals(head.vertices.astype(np.float64), head.faces)[face]
-    points = head.vertices[face].astype(np.float64)
+    """Some of the points and normals (N, 3) of the facial skin: those that face the camera."""
     seen = np.flatnonzero(((eye - points) * normals).sum(1) > 0)
     chosen = seen[:: max(1, len(seen) // _METERED_POINTS)]
     return points[chosen], normals[chosen]

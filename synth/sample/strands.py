@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def sample_strands(
     rng: np.random.Generator,
     layout: Layout,
     head: HeadMesh,
+    normals: np.ndarray,
     hair: Hair,
     worn: Sequence[Part] = (),
 ) -> tuple[list[Part], dict[str, Any]]:
@@ -74,11 +76,12 @@ def sample_strands(
     ----------
     head
         The posed head with its shell of hair, of the provider of `layout`.
+    normals
+        Its `vertex_normals`.
     worn
         What strands fall over, like clothes.
     """
-    vertices = head.vertices.astype(np.float64)
-    field = _Field(layout, head, vertices, vertex_normals(vertices, head.faces), worn)
+    field = _Field(layout, head, normals, worn)
     parts: list[Part] = []
     counts = {
         "scalp": _scalp(rng, field, hair, parts),
@@ -95,30 +98,36 @@ class _Field:
         self,
         layout: Layout,
         head: HeadMesh,
-        vertices: np.ndarray,
         normals: np.ndarray,
         worn: Sequence[Part],
     ) -> None:
         self.layout, self.head = layout, head
         self.unit = layout.anatomy.unit
-        self.vertices, self.normals = vertices, normals
-        patches = [part.patch for part in worn]
-        self.surface = Surface(
-            np.concatenate([vertices[layout.skin], *(patch.vertices for patch in patches)]),
+        self.vertices, self.normals = head.vertices.astype(np.float64), normals
+        self.marks = self.vertices[head.landmarks]
+        self._worn = [part.patch for part in worn]
+
+    @cached_property
+    def surface(self) -> Surface:
+        """Skin and what is worn."""
+        skin, worn = self.layout.skin, self._worn
+        return Surface(
+            np.concatenate([self.vertices[skin], *(patch.vertices for patch in worn)]),
             np.concatenate(
                 [
-                    normals[layout.skin],
-                    *(vertex_normals(patch.vertices, patch.faces) for patch in patches),
+                    self.normals[skin],
+                    *(vertex_normals(patch.vertices, patch.faces) for patch in worn),
                 ]
             ),
         )
-        self.marks = vertices[head.landmarks]
-        faces = head.faces
+
+    @cached_property
+    def _area(self) -> np.ndarray:
+        """(F,) twice the area of every face."""
+        vertices, faces = self.vertices, self.head.faces
         third = np.where(faces[:, 3] < 0, faces[:, 2], faces[:, 3])
         across = vertices[faces[:, 2]] - vertices[faces[:, 0]]
-        self._area = np.linalg.norm(
-            np.cross(across, vertices[third] - vertices[faces[:, 1]]), axis=1
-        )
+        return np.linalg.norm(np.cross(across, vertices[third] - vertices[faces[:, 1]]), axis=1)
 
     def plant(
         self, rng: np.random.Generator, density: np.ndarray, count: int

@@ -135,9 +135,12 @@ def test_tubes_face_outwards_and_ribbons_have_their_width():
 def test_every_style_grows_from_its_layer(provider):
     layout = layout_of(provider)
     head = provider.mean()
+    normals = vertex_normals(head.vertices.astype(np.float64), head.faces)
     drawn = sample_hair(generator(3), replace(BARE, hair_share=1.0), layout, 0.5)
     for name, style in STYLES.items():
-        parts, record = sample_strands(generator(4), layout, head, replace(drawn, style=name))
+        parts, record = sample_strands(
+            generator(4), layout, head, normals, replace(drawn, style=name)
+        )
         assert record["strands"] == {"scalp": style.count, "beard": 0, "brows": 0}
         vertices = parts[0].patch.vertices
         assert {part.region for part in parts} == {"hair"}
@@ -147,7 +150,8 @@ def test_every_style_grows_from_its_layer(provider):
         face = (vertices[:, 1] > marks[8, 1]) & (vertices[:, 1] < marks[36:48, 1].mean())
         face &= (np.abs(vertices[:, 0]) < 3) & (vertices[:, 2] > marks[36:48, 2].min())
         assert face.mean() < 0.01  # no style hangs over eyes, nose and mouth
-    assert sample_strands(generator(4), layout, head, replace(drawn, style="none"))[0] == []
+    bald = replace(drawn, style="none")
+    assert sample_strands(generator(4), layout, head, normals, bald)[0] == []
 
 
 def test_shares_are_as_configured(provider):
