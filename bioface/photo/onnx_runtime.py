@@ -19,6 +19,7 @@ import onnxruntime
 from bioface.cores import usable_cores
 from bioface.errors import InputError
 from bioface.photo.known import NOTHING, KnownScene
+from bioface.photo.mirror import merge
 from bioface.photo.network import Reading
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
@@ -101,12 +102,13 @@ class OnnxNetwork:
         told: dict[str, np.ndarray] = {}
         if any(known.given):
             told = {f"known_{name}": v for name, v in known.inputs(self.camera).items()}
-        out = {name: values[0] for name, values in self._run(srgb[None], told=told).items()}
+        both = self._run(np.stack([srgb, srgb[:, ::-1]]), told=told)
+        out = {name: values[0] for name, values in merge(_in_unit(both)).items()}
         b = out["b"].astype(np.float64)
         weights = out["illuminant_weights"].astype(np.float64)
         return Reading(
-            melanin_u=to_unit(out["melanin"], MELANIN_RANGE),
-            haemoglobin_u=to_unit(out["haemoglobin"], HAEMOGLOBIN_RANGE),
+            melanin_u=out["melanin"],
+            haemoglobin_u=out["haemoglobin"],
             diffuse_shading=out["diffuse_shading"],
             specular_shading=out["specular_shading"],
             mask=out["mask"],
@@ -117,8 +119,8 @@ class OnnxNetwork:
             gains=out["gains"].astype(np.float64),
             tone=out["tone"].astype(np.float64),
             method=self.method,
-            melanin_u_std=_std_in_unit(out, "melanin", MELANIN_RANGE),
-            haemoglobin_u_std=_std_in_unit(out, "haemoglobin", HAEMOGLOBIN_RANGE),
+            melanin_u_std=out.get("melanin_std"),
+            haemoglobin_u_std=out.get("haemoglobin_std"),
         )
 
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
@@ -147,12 +149,14 @@ class OnnxNetwork:
         return dict(zip(names, self.session.run(names, inputs), strict=True))
 
 
-def _std_in_unit(
-    out: Mapping[str, np.ndarray], pigment: str, bounds: tuple[float, float]
-) -> np.ndarray | None:
-    """The standard deviation that the graph gives as a volume fraction, in u."""
-    std = out.get(f"{pigment}_std")
-    return None if std is None else std / unit_slope(out[pigment], bounds)
+def _in_unit(out: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the graph gives, its pigments and their standard deviations in u."""
+    found = dict(out)
+    for pigment, bounds in (("melanin", MELANIN_RANGE), ("haemoglobin", HAEMOGLOBIN_RANGE)):
+        found[pigment] = to_unit(out[pigment], bounds)
+        if (std := out.get(f"{pigment}_std")) is not None:
+            found[f"{pigment}_std"] = std / unit_slope(out[pigment], bounds)
+    return found
 
 
 def decoder_parts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bioface.errors import InputError
 from bioface.learn.encoder import Known, Prediction
+from bioface.learn.mirrored import read_with_mirror
 from bioface.learn.weights import TrainedModel, load_weights
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
@@ -84,15 +85,18 @@ class TorchNetwork:
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
         """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""
         with torch.inference_mode():
-            return self._predict(srgb, NOTHING).mask.numpy()
+            return self.model.encoder(_channels_first(srgb)).mask.numpy()
 
     def _predict(self, srgb: np.ndarray, known: KnownScene) -> Prediction:
-        images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
-        image: Tensor = torch.from_numpy(images)
+        image = _channels_first(srgb)
         if not any(known.given):
-            return self.model.encoder(image)
+            return read_with_mirror(self.model.encoder, image)
         if self.model.config.get("kind") == "paper":
             raise InputError("weights of the paper configuration cannot be told light or camera")
         told = known.inputs(self.cameras)
         parts = {name: torch.from_numpy(value)[None] for name, value in told.items()}
-        return self.model.encoder(image, Known(**parts))
+        return read_with_mirror(self.model.encoder, image, Known(**parts))
+
+
+def _channels_first(srgb: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32))
