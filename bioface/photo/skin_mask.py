@@ -24,6 +24,7 @@ _LEAST_SPREAD = 0.06
 _FLOOR = 0.01  # added to linear light: what is nearly black has no colour
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
 _THREAD = 2  # cells that are worn off either side of what carries on
+_RIM = 5  # cells around a hole whose softness goes with it
 _ELLIPSE = (0.5, 0.62, -0.06)  # of the box's size: half axes, and how far up its middle lies
 
 
@@ -86,7 +87,8 @@ def _beyond(
     away = np.hypot(*np.moveaxis((chroma - middle) / np.maximum(spread, _LEAST_SPREAD), -1, 0))
     near, far = _ALIKE
     alike = np.clip((far - away) / (far - near), 0, 1)
-    return alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
+    own = alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
+    return np.maximum(own, _enclosed((own > 0.5) | (whole > 0.5)))
 
 
 def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:
@@ -101,6 +103,19 @@ def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:
     for _ in range(_THREAD):
         reached = _grown(reached) & passable
     return _grown(reached)
+
+
+def _enclosed(region: np.ndarray) -> np.ndarray:
+    """Holes (h, w) of a region, such as highlights whose colour is the light's, and their rims."""
+    outside = ~region
+    outside[1:-1, 1:-1] = False
+    count = -1
+    while count != (count := int(outside.sum())):
+        outside = _grown(outside) & ~region
+    holes = ~region & ~outside
+    for _ in range(_RIM):
+        holes = _grown(holes) & ~outside
+    return holes
 
 
 def _grown(region: np.ndarray) -> np.ndarray:
