@@ -80,7 +80,7 @@ class FaceCrops:
             planes[2] *= parts["largest"]
             names, made_for = tuple(map(str, parts["names"])), int(parts["size"])
             together = np.concatenate([planes[0], planes[1][:, None], planes[2][:, None]], 1)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path}: no crops of faces can be read from it; make it with bioface train crop"
             ) from error

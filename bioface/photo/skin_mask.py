@@ -88,7 +88,7 @@ def _beyond(
     near, far = _ALIKE
     alike = np.clip((far - away) / (far - near), 0, 1)
     own = alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
-    return np.maximum(own, _enclosed((own > 0.5) | (whole > 0.5)))
+    return np.maximum(own, _enclosed(own > 0.5))
 
 
 def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_workers_draw_to_where_the_loader_reads(packed):
 @pytest.mark.parametrize("size", [32, 48, 56])  # samples are 48: averaged, as stored, enlarged
 @pytest.mark.parametrize("seed", [0, 3])
 def test_compiled_loops_draw_what_torch_operations_do(packed, size, seed, monkeypatch):
-    config = dataclasses.replace(RelightConfig(), clean_share=0.0)
+    config = dataclasses.replace(RelightConfig(), clean_share=0.0, single_share=0.0)
     batches = RelitBatches(Relighter(packed, size, config=config), np.arange(len(packed)), 17, seed)
     assert to_be_compiled(torch.empty(17, size, size))
     photo, truth = batches.at(0)
@@ -253,4 +253,43 @@ def test_a_decoder_s_learned_skin_and_cameras_draw_too(packed):
 def test_a_share_of_the_batches_is_clean(packed):
     batches = RelitBatches(Relighter(packed, 24), np.arange(len(packed)), 8, 0)
     toned = [bool(batches.at(step)[1].tone.any()) for step in range(40)]
-    assert 3 <= toned.count(False) <= 20
+    assert 8 <= toned.count(False) <= 32  # clean, or with another single degradation
+
+
+def test_clean_with_one_degradation_has_no_other():
+    training = RelightConfig()
+    clean, singles = training.cleaned(), training.singles()
+    changed = {
+        name: [
+            field.name
+            for field in dataclasses.fields(config)
+            if getattr(config, field.name) != getattr(clean, field.name)
+        ]
+        for name, config in singles.items()
+    }
+    assert changed.pop("two lights") == ["two_lights"]
+    assert changed.pop("white balance") == ["gain_sd"]
+    assert changed.pop("tint of single lights") == ["tint_sd"]
+    assert set(changed) == {"tone curve", "saturation", "blur", "noise", "JPEG"}
+    assert all(names == ["degrade"] for names in changed.values())
+    assert singles["noise"].degrade.noise_percent == training.degrade.noise_percent
+    assert singles["noise"].degrade.tone_share == 0
+
+
+def test_patches_change_the_differences_within_a_face_alone(packed):
+    plain = dataclasses.replace(
+        RelightConfig.clean(), redraw=0.0, within_sd=None, group_log_sd=0.0, drop_group=0.0
+    )
+    patchy = dataclasses.replace(plain, patchy_share=1.0, patchy=(0.5, 0.5))
+    indices = np.arange(8)
+    without, with_patches = (
+        Relighter(packed, 48, config=config).draw(indices, np.random.default_rng(0))[1]
+        for config in (plain, patchy)
+    )
+    skin = without.mask > 0.95
+    assert torch.equal(without.mask, with_patches.mask)
+    for name in ("melanin_u", "haemoglobin_u"):
+        before, after = getattr(without, name), getattr(with_patches, name)
+        for i in range(len(indices)):
+            spread, added = before[i][skin[i]].std(), (after - before)[i][skin[i]].std()
+            assert 0.2 * spread < added < 0.9 * spread

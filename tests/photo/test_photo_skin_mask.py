@@ -43,6 +43,14 @@ def test_neck_and_forehead_count_and_what_is_apart_does_not(scene):
     assert mask.max() <= 1
 
 
+def test_a_highlight_above_the_face_leaves_no_hole_and_hair_does(scene):
+    scene[46:52, 90:104] = (1.0, 1.0, 1.0)
+    assert masks(scene)[0][44:56, 86:108].min() > 0.9
+    seen = np.ones(scene.shape[:2], np.float32)
+    seen[46:52, 90:104] = 0
+    assert masks(scene, seen)[0][48:50, 94:100].max() < 0.1
+
+
 def test_it_fades_where_the_networks_square_ends(scene):
     scene[150:240, 80:120] = SKIN
     mask, _ = masks(scene)
