@@ -44,9 +44,9 @@ class AccuracyOptions:
     clean_data
         Packed file that stands in for the main set in every condition but `full`: bare skin.
     compare
-        More weights for the same tables, by the name they get there.
+        More weights for the tables of clean and full on packed sets, by the name they get there.
     spectral
-        Folders of spectral truth (see `bioface.learn.spectral_photos`), for the networks alone.
+        Folders of spectral truth (see `bioface.learn.spectral_photos`), for the network alone.
     cameras
         Measured cameras (rawtoaces52.npz), of which those held out are used; the training camera
         model when None.
@@ -116,14 +116,14 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             known = (
                 baselines() if options.with_baselines and k == 0 and name in MAIN_CONDITIONS else []
             )
-            readers = [n for n in networks if name in MAIN_CONDITIONS or not n.told]
+            readers = networks if name in MAIN_CONDITIONS else networks[:1]
             shown = test if name == WORN else clean
             figures[name] = shown.run(config, readers, known, advance)
         entry = {**test.about(), "conditions": figures}
         sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
     for folder in options.spectral:
         main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
-        sets.append(_spectral(folder, main, networks, size, measured, options.seed))
+        sets.append(_spectral(folder, main, networks[0], size, measured, options.seed))
     floor = load_floor()
     return {
         "network": {
@@ -144,23 +144,21 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
 def _spectral(
     folder: Path,
     settings: dict[str, Any],
-    networks: Sequence[NetworkReader],
+    network: NetworkReader,
     size: int,
     measured: np.ndarray | None,
     seed: int,
 ) -> dict[str, Any]:
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
-    networks = [network for network in networks if not network.told]
     figures = {}
     for name, config in settings.items():
-        rows: dict[str, list[FaceRow]] = {reader.name: [] for reader in networks}
+        rows: list[FaceRow] = []
         for photos in spectral_photos(cubes, size, config, measured=measured, seed=seed):
-            for reader in networks:
-                rows[reader.name] += measure(photos, reader.read(photos))
-        if not any(rows.values()):
+            rows += measure(photos, network.read(photos))
+        if not rows:
             raise InputError(f"{folder}: no cube shows enough skin at size {size}")
-        figures[name] = {method: summarise(Rows.of(found)) for method, found in rows.items()}
+        figures[name] = {network.name: summarise(Rows.of(rows))}
     return {
         "name": folder.name,
         "heads": SPECTRAL,
