@@ -80,7 +80,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
 
     Returns
     -------
-    JSON-ready: `network` (what is under test), `splits_sha256`, `cameras` (where cameras came
+    JSON-ready: `network` (what is under test), `own` (which of those it is compared with are no
+    baselines but other weights of its kind), `splits_sha256`, `cameras` (where cameras came
     from), `size`, `floor` (rows of the information floor or None) and `sets`: one entry a packed
     file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in words) and
     `conditions`: condition to method to the figures of `bioface.evaluate.summary.summarise`. The
@@ -103,8 +104,12 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     networks = [NetworkReader.of(NETWORK, model)]
     if model.config.get("kind") != "paper":
         networks.append(NetworkReader.of(TOLD, model, told=True))
+    own = []
     for name, path in options.compare.items():
-        networks.append(NetworkReader.of(name, load_weights(path)))
+        other = load_weights(path)
+        networks.append(NetworkReader.of(name, other))
+        if other.config.get("kind") != "paper":
+            own.append(name)
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
     sets = []
     for k, path in enumerate(options.data):
@@ -132,6 +137,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             "cameras": model.decoder.config.cameras,
             "metadata": model.metadata,
         },
+        "own": own,
         "splits_sha256": Splits.load().sha256,
         "cameras": "held-out measured" if options.cameras else "training camera model",
         "size": size,

@@ -80,17 +80,18 @@ def _scores(results: Mapping[str, Any]) -> Iterator[Aim]:
 
 
 def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
-    """Against the best of what reads single pixels, and for blood of everything untold."""
+    """Against the best of what reads single pixels, and for blood of all that is not our own."""
     for condition in MAIN_CONDITIONS:
         methods = results["sets"][0]["conditions"].get(condition, {})
         if NETWORK not in methods:
             continue
-        others = [name for name in methods if name not in (NETWORK, TOLD)]
+        own = (NETWORK, TOLD, *results.get("own", ()))
+        others = [name for name in methods if name not in own]
         free = [name for name in others if name in CONTEXT_FREE]
         for title, quantity, names, bound in (
             ("melanin / best method of single pixels", "melanin_u", free, HALF_OF_BASELINES),
             ("albedo / best method of single pixels", "albedo", free, HALF_OF_BASELINES),
-            ("haemoglobin / best method", "haemoglobin_u", others, HAEMOGLOBIN_OF_BASELINES),
+            ("haemoglobin / best baseline", "haemoglobin_u", others, HAEMOGLOBIN_OF_BASELINES),
         ):
             rivals = [value(methods[name], quantity, "rmse") for name in names]
             best = min((rmse for rmse in rivals if rmse is not None), default=None)
