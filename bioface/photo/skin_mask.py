@@ -24,6 +24,7 @@ _LEAST_SPREAD = 0.06
 _FLOOR = 0.01  # added to linear light: what is nearly black has no colour
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
 _THREAD = 2  # cells that are worn off either side of what carries on
+_SOFT = 4  # times that the edge of what goes on is averaged
 _RIM = 5  # cells around a hole whose softness goes with it
 _ELLIPSE = (0.5, 0.62, -0.06)  # of the box's size: half axes, and how far up its middle lies
 
@@ -88,7 +89,7 @@ def _beyond(
     near, far = _ALIKE
     alike = np.clip((far - away) / (far - near), 0, 1)
     own = alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
-    return np.maximum(own, _enclosed(own > 0.5))
+    return _softened(np.maximum(own, _enclosed(own > 0.5)))
 
 
 def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:
@@ -116,6 +117,15 @@ def _enclosed(region: np.ndarray) -> np.ndarray:
     for _ in range(_RIM):
         holes = _grown(holes) & ~outside
     return holes
+
+
+def _softened(region: np.ndarray) -> np.ndarray:
+    """Averages (h, w) over a few cells, weights 1-2-1 a time: no steps where a colour ends."""
+    for _ in range(_SOFT):
+        wide = np.pad(region, 1, "edge")
+        wide = 0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:]
+        region = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+    return region
 
 
 def _grown(region: np.ndarray) -> np.ndarray:
