@@ -51,7 +51,8 @@ def test_the_shipped_network_finds_no_face_in_plain_pictures():
     pytest.importorskip("onnxruntime")
     network = load_network(None, "onnx")
     ramp = np.broadcast_to(np.linspace(0, 1, 160, dtype=np.float32)[:, None, None], (160, 160, 3))
-    for picture in (np.full((90, 120, 3), 0.45, np.float32), ramp):
+    grit = np.random.default_rng(0).random((160, 160, 3), np.float32)
+    for picture in (np.full((90, 120, 3), 0.45, np.float32), ramp, ramp.swapaxes(0, 1), grit):
         assert locate_face(picture, network) is None
 
 
