@@ -83,6 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     crop.add_argument("--photos", type=Path, nargs="+", required=True, metavar="PHOTO|DIR")
     crop.add_argument("--size", type=int, required=True, help="what the weights are trained at")
     crop.add_argument("--out", type=Path, required=True, metavar="NPZ")
+    crop.add_argument("--overwrite", action="store_true", help="replace the file")
     for stage, name in ((pretrain, "pretrain"), (finetune, "finetune")):
         stage.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
         stage.add_argument("--steps", type=int, help="stop after so many steps")
@@ -123,6 +124,8 @@ def _crop(options: argparse.Namespace) -> int:
         ) from error
     if options.out.suffix != CROPS_SUFFIX:
         raise InputError(f"{options.out}: let --out end in {CROPS_SUFFIX}")
+    if options.out.exists() and not options.overwrite:
+        raise InputError(f"{options.out}: is there already; pass --overwrite to replace it")
     if not 32 <= options.size <= 1024:
         raise InputError(f"--size {options.size}: must be 32 to 1024")
     faces = load_faces(options.photos, options.size)

@@ -87,7 +87,8 @@ def share(batch: Any, rank: int, world: int) -> Any:
 def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """Apply `function` to every tensor in nested tuples and dataclasses.
 
-    What is neither, None or a name, holds for the whole batch and stays.
+    What is neither, None or a name, holds for the whole batch and stays. Lists, which are what
+    pinning makes of tuples, become tuples again.
     """
     if isinstance(batch, Tensor):
         return function(batch)

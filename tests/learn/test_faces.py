@@ -54,9 +54,12 @@ def test_what_is_no_file_of_crops_is_refused(tmp_path, content):
     [
         (["--size", "96", "--out", "crops.zip"], "let --out end in .npz"),
         (["--size", "8", "--out", "crops.npz"], "--size 8: must be 32 to 1024"),
+        (["--size", "96", "--out", "there.npz"], "there.npz: is there already; pass --overwrite"),
     ],
 )
-def test_bad_arguments_of_crop_are_one_line(tmp_path, capsys, arguments, said):
+def test_bad_arguments_of_crop_are_one_line(tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.npz").write_bytes(b"")
     status = main(["train", "crop", "--photos", str(tmp_path), *arguments])
     assert status != 0
     assert said in capsys.readouterr().err
