@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bioface.learn.encoder import Encoder, Known, Prediction
-from bioface.learn.parallel import map_tensors
+from bioface.learn.tensors import map_tensors
 from bioface.photo.mirror import merge
 
 

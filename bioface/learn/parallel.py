@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from bioface.errors import InputError
+from bioface.learn.tensors import map_tensors
 
 
 def is_first() -> bool:
@@ -82,23 +82,3 @@ class Shares(IterableDataset):
 def share(batch: Any, rank: int, world: int) -> Any:
     """Every `world`-th row from `rank` of all tensors of a batch."""
     return map_tensors(batch, lambda tensor: tensor[rank::world])
-
-
-def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """Apply `function` to every tensor in nested tuples and dataclasses.
-
-    What is neither, None or a name, holds for the whole batch and stays. Lists, which are what
-    pinning makes of tuples, become tuples again.
-    """
-    if isinstance(batch, Tensor):
-        return function(batch)
-    if isinstance(batch, tuple | list):
-        return tuple(map_tensors(part, function) for part in batch)
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        return type(batch)(
-            **{
-                field.name: map_tensors(getattr(batch, field.name), function)
-                for field in dataclasses.fields(batch)
-            }
-        )
-    return batch

@@ -18,8 +18,8 @@ from bioface.learn import consistency
 from bioface.learn import losses as objectives
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
-from bioface.learn.parallel import map_tensors
 from bioface.learn.supervision import rendered_pixels, thin
+from bioface.learn.tensors import map_tensors
 from bioface.spectral.colour import apply_tone, srgb_decode
 
 WEIGHTS_OF_LOSSES = {

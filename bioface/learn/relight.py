@@ -19,7 +19,7 @@ from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.lights import LightSampler, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
-from bioface.learn.parallel import empty_for_loader, map_tensors
+from bioface.learn.parallel import empty_for_loader
 from bioface.learn.pigments import draw_pigments
 from bioface.learn.planes import (
     CHANNELS,
@@ -30,6 +30,7 @@ from bioface.learn.planes import (
     Planes,
 )
 from bioface.learn.splits import Splits
+from bioface.learn.tensors import map_tensors
 from bioface.packed import PackedDataset
 from bioface.spectral import illuminant
 from bioface.spectral.camera import CameraModel, Method

@@ -22,7 +22,7 @@ from bioface.errors import BiofaceError, InputError
 from bioface.learn import callbacks
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
-from bioface.learn.parallel import Shares, check_devices, is_first, map_tensors, own_device
+from bioface.learn.parallel import Shares, check_devices, is_first, own_device
 from bioface.learn.runs import (
     CHECKPOINT,
     LOG,
@@ -33,6 +33,7 @@ from bioface.learn.runs import (
     remove_partial,
     start_afresh,
 )
+from bioface.learn.tensors import map_tensors
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
