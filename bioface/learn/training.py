@@ -22,7 +22,7 @@ from bioface.errors import BiofaceError, InputError
 from bioface.learn import callbacks
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Prediction
-from bioface.learn.parallel import Shares, check_devices, is_first, own_device
+from bioface.learn.parallel import Shares, check_devices, is_first
 from bioface.learn.runs import (
     CHECKPOINT,
     LOG,
@@ -294,7 +294,6 @@ def fit(
                 plugins=[WholeCheckpoints()],
                 callbacks=around,
             )
-            module.to(own_device())  # before callbacks copy it
             loader = _loader(batches(start), trainer, workers)
             trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
     except callbacks.Interrupted:
