@@ -90,8 +90,8 @@ def compare(
     Returns
     -------
     `linear`, `shading`, `albedo` (S - T, noise dropped), `interreflection` (L - T) and
-    `subsurface` (S - L) in linear sRGB, `noise` (what the difference of one pair of renders holds
-    on top of `linear`), and `level`, `shading_level`, `albedo_level` (mean squares of T itself).
+    `subsurface` (S - L) in linear sRGB, `transport_noise` and `truth_noise` (of one picture T, of
+    one S), and `level`, `shading_level`, `albedo_level` (mean squares of T itself).
     The shading of albedo is that of its own picture.
     """
     t, el, s = ([p.linear() for p in pictures] for pictures in (transport, lambert, truth))
@@ -100,15 +100,14 @@ def compare(
         [p.albedo(light) for p, light in zip(pictures, lights, strict=True)]
         for pictures, lights in ((transport, lights_t), (truth, lights_s))
     )
-    noisy = np.mean([np.mean((s[k] - t[k]) ** 2) for k in range(2)])
-    linear = _product(s, t)
     return {
-        "linear": linear,
+        "linear": _product(s, t),
         "shading": _product(lights_s, lights_t),
         "albedo": _product(colours_s, colours_t),
         "interreflection": _product(el, t),
         "subsurface": _product(s, el),
-        "noise": float(noisy) - linear,
+        "transport_noise": float(np.mean((t[0] - t[1]) ** 2)) / 2,
+        "truth_noise": float(np.mean((s[0] - s[1]) ** 2)) / 2,
         "level": float(np.mean(t[0] * t[1])),
         "shading_level": float(np.mean(lights_t[0] * lights_t[1])),
         "albedo_level": float(np.mean(colours_t[0] * colours_t[1])),
@@ -125,8 +124,8 @@ def summary(scenes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
     Returns
     -------
-    Group to: `scenes`, RMSE `linear`, `shading`, `albedo`, `interreflection`, `subsurface`, `noise`
-    (0 where noise leaves a mean product below 0) and the levels as root mean squares.
+    Group to: `scenes`, RMSE `linear`, `shading`, `albedo`, `interreflection`, `subsurface`, both
+    noises (0 where noise leaves a mean product below 0) and the levels as root mean squares.
     """
     groups = {"all": list(scenes)}
     for name in ITA_CLASSES:

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 
 from bioface.cli import main  # noqa: E402
 from bioface.errors import InputError  # noqa: E402
-from bioface.learn.faces import MARGIN, FaceCrops, load_faces  # noqa: E402
+from bioface.learn.faces import MARGIN, FaceCrops, kept_side, load_faces  # noqa: E402
+from bioface.photo.crop import Crop  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SIZE = 32
@@ -15,7 +16,7 @@ SIZE = 32
 
 @pytest.fixture
 def crops():
-    side = round(MARGIN * SIZE)
+    side = kept_side(SIZE)
     planes = torch.rand(2, 5, side, side, generator=torch.Generator().manual_seed(0))
     planes[:, 4] *= 3
     return FaceCrops(("folder/ann.jpg", "bob.jpg"), planes.half(), SIZE)
@@ -32,10 +33,29 @@ def test_crops_come_back_in_eight_bits_and_without_folders(tmp_path, crops):
     assert [path.name for path in tmp_path.iterdir()] == ["crops.npz"]
 
 
+def test_crops_are_as_sharp_as_photos_are_read():
+    photo = np.random.default_rng(0).random((400, 400, 3), np.float32)
+    read = Crop((201.3, 198.8), 200.0, 0.1, SIZE)
+    kept = Crop(read.centre, MARGIN * read.side, read.roll, kept_side(SIZE))
+    planes = np.zeros((1, 5, kept.size, kept.size), np.float32)
+    planes[0, :3] = kept.extract(photo).transpose(2, 0, 1)
+    central = FaceCrops(("noise",), torch.from_numpy(planes).half(), SIZE).central(0)[0][0]
+    seen, wanted = central.permute(1, 2, 0).numpy(), read.extract(photo)
+    assert seen.std() == pytest.approx(wanted.std(), rel=0.1)
+    assert np.corrcoef(seen.ravel(), wanted.ravel())[0, 1] > 0.8
+
+
 def test_crops_for_another_size_are_refused(tmp_path, crops):
     crops.save(tmp_path / "crops.npz")
     with pytest.raises(InputError, match=r"crops.npz: faces cropped for 32 pixels.*--size 64"):
         load_faces([tmp_path / "crops.npz"], 64)
+
+
+def test_crops_of_another_fineness_are_refused(tmp_path, crops):
+    old = FaceCrops(crops.names, crops.planes[..., ::2, ::2], SIZE)
+    old.save(tmp_path / "crops.npz")
+    with pytest.raises(InputError, match="by another version"):
+        load_faces([tmp_path / "crops.npz"], SIZE)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", None])

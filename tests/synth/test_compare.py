@@ -30,7 +30,8 @@ def test_noise_drops_out_and_a_dimmer_truth_is_an_error_of_shading_alone():
     assert found["linear"] == pytest.approx(0.01 * found["level"], rel=0.4)
     assert abs(found["interreflection"]) < 0.2 * found["linear"]
     assert found["subsurface"] == pytest.approx(found["linear"], rel=0.5)
-    assert found["noise"] == pytest.approx(2 * 0.04 * 0.9 * found["level"], rel=0.15)
+    assert found["transport_noise"] == pytest.approx(0.04 * found["level"], rel=0.15)
+    assert found["truth_noise"] == pytest.approx(0.04 * 0.81 * found["level"], rel=0.15)
 
 
 def test_transport_is_shading_times_reflectance_and_tones_are_listed():
