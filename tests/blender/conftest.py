@@ -14,7 +14,7 @@ from bioface.spectral.skin import SkinModel
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("BIOFACE_BLENDER_PYTHON", sys.executable)
-"""The Python whose Blender is tested: scripts/test_blender5 names another."""
+"""The Python whose Blender is tested: scripts/test_blender names another."""
 
 PRELUDE = """
 import sys
@@ -55,8 +55,12 @@ def camera():
 """
 CODA = """
 import addon_utils
+import os
 for name in [m for m in bpy.context.preferences.addons.keys() if m.endswith(".bioface")]:
     addon_utils.disable(name)
+if bpy.app.version < (4, 3):  # as a module, 4.2 dies with Python once any operator was registered
+    print(end="", flush=True)
+    os._exit(0)
 """
 
 
