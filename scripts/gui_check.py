@@ -179,7 +179,7 @@ def steps():
     settings.texture_size = 512
     with bpy.context.temp_override(**view()):
         assert bpy.ops.bioface.maps_project() == {"FINISHED"}
-    yield from shot_with_material("06-applied", 60.0)
+    yield from shot_with_material("06-applied", 150.0)
 
     dataset = settings.dataset
     dataset.folder, dataset.count, dataset.size = str(WORK / "dataset"), 2, 32
