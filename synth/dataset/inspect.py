@@ -250,7 +250,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`bioface-synth inspect`."""
     dataset = Dataset(options.folder)
-    for line in describe(dataset, statistics(dataset)):
+    found, sheet = statistics(dataset), write_contact_sheet(dataset)
+    for line in describe(dataset, found):
         print(line)
-    print(f"contact sheet: {write_contact_sheet(dataset)}")
+    print(f"contact sheet: {sheet}")
     return 0
