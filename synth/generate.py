@@ -281,7 +281,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spectral",
         action="store_true",
-        help="spectral truth: also render all 33 bands with subsurface scattering (9 times the "
+        help="spectral truth: also render all 33 bands with subsurface scattering (13 times the "
         "time), for validation",
     )
     parser.add_argument(

@@ -33,7 +33,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "spectral": {
             "count": 100,
             "size": 128,
-            "samples": 64,  # in every third band anew, so that a photo of all bands has many more
+            "samples": 64,
             "seed": TEST_SEED,
             "kind": "spectral",
         },

@@ -54,12 +54,12 @@ def camera():
     bpy.context.scene.camera = made
 """
 CODA = """
-import addon_utils
 import os
+import addon_utils
 for name in [m for m in bpy.context.preferences.addons.keys() if m.endswith(".bioface")]:
     addon_utils.disable(name)
 if bpy.app.version < (4, 3):  # as a module, 4.2 dies with Python once any operator was registered
-    print(end="", flush=True)
+    sys.stdout.flush()
     os._exit(0)
 """
 
