@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import BiofaceError, InputError
-from bioface.evaluate.explain import rendered
 from bioface.evaluate.measure import CLIPPED, LEAST_PIXELS
 from bioface.learn.splits import held_out_photos
+from bioface.photo.balance import balanced
 from bioface.photo.crop import Crop
+from bioface.photo.explain import rendered
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
-from bioface.photo.network import Network
+from bioface.photo.network import Network, Reading
 from bioface.photo.read import estimate
 from bioface.spectral.colour import apply_tone, srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
@@ -51,32 +52,33 @@ def portraits(
 
     Returns
     -------
-    JSON-ready: `photos` that count and `skipped` (no face found); `reconstruction`: the network's
-    own, before any refinement of single pixels, over unclipped skin in the photo's linear light:
-    `rmse`, photos weighing the same, and `percent`, the mean of each photo's RMSE over its mean
-    skin intensity; `between_sd`: spread of the readings (face medians of `bioface estimate`) over
-    people, in u; `shift`: for each change of the photo the median absolute change of the readings
-    over `between_sd`. Darker by one stop and back is also how brightening by one is tested: so
-    nothing clips that did not.
+    JSON-ready: `photos` that count and `skipped` (no face found); `reconstruction`, balanced
+    (`bioface.photo.balance`) but before any refinement of single pixels, over unclipped skin in the
+    photo's linear light: `rmse`, photos weighing the same, `unbalanced_rmse`, the network's own,
+    and `percent`, the mean of each photo's RMSE over its mean skin intensity; `between_sd`: spread
+    of the readings (face medians of `bioface estimate`) over people, in u; `shift`: for each change
+    of the photo the median absolute change of the readings over `between_sd`. Darker by one stop
+    and back is also how brightening by one is tested: so nothing clips that did not.
 
     Raises
     ------
     InputError
         Fewer than two photos show a face.
     """
-    squares, shares = [], []
+    own, squares, shares = [], [], []
     readings: dict[str, list[tuple[float, float]]] = {}
     skipped = 0
     for path in photos:
         try:
             srgb = read_photo(path)
             face = _face(srgb)
-            error, level = _reconstruction(srgb, face, network)
+            unbalanced, error, level = _reconstruction(srgb, face, network)
             variants = dict(_variants(srgb))
             found = {name: _reading(image, network) for name, image in variants.items()}
         except BiofaceError:
             skipped += 1
         else:
+            own.append(unbalanced)
             squares.append(error)
             shares.append(np.sqrt(error) / level)
             for name, reading in found.items():
@@ -92,6 +94,7 @@ def portraits(
         "skipped": skipped,
         "reconstruction": {
             "rmse": float(np.sqrt(np.mean(squares))),
+            "unbalanced_rmse": float(np.sqrt(np.mean(own))),
             "percent": float(100 * np.mean(shares)),
         },
         "between_sd": dict(zip(RANGES, map(float, spread), strict=True)),
@@ -115,19 +118,29 @@ def _face(srgb: np.ndarray) -> Face:
     return faces[0]
 
 
-def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[float, float]:
-    """Mean squared error over skin, and the skin's mean intensity, both linear."""
+def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[float, float, float]:
+    """Mean squared error over skin, the network's own and balanced; the skin's mean intensity.
+
+    All linear, over the same pixels.
+    """
     crop = Crop.around(face.landmarks, network.size)
     linear = crop.extract(np.asarray(srgb_decode(srgb.astype(np.float32))))
     seen = np.clip(srgb_encode(linear), 0, 1).astype(np.float32)
-    reading = network.read(seen)
-    explained = srgb_decode(apply_tone(rendered(reading, network.skin), reading.tone))
-    skin = crop.extract(face.mask) * reading.mask > 0.5
+    own = network.read(seen)
+    skin = crop.extract(face.mask) * own.mask > 0.5
     skin &= seen.max(-1) < CLIPPED
     if skin.sum() < LEAST_PIXELS:
         raise InputError("no skin seen")
-    error = np.asarray(explained)[skin] - linear[skin]
-    return float((error**2).mean()), float(linear[skin].mean())
+    before, after = (
+        float(np.square(_explained(reading, network) - linear)[skin].mean())
+        for reading in (own, balanced(own, seen, network.skin))
+    )
+    return before, after, float(linear[skin].mean())
+
+
+def _explained(reading: Reading, network: Network) -> np.ndarray:
+    """(h, w, 3) the photo's linear light as the reading explains it."""
+    return np.asarray(srgb_decode(apply_tone(rendered(reading, network.skin), reading.tone)))
 
 
 def _reading(srgb: np.ndarray, network: Network) -> tuple[float, float]:

@@ -371,9 +371,11 @@ def _portraits(found: Mapping[str, Any] | None) -> str:
     return f"""## Real photos
 
 {found["photos"]} portraits, one a person, held out of training by name ({found["skipped"]} more
-show no face). Reconstruction by the network alone, before pixels are refined, over unclipped skin
-in the photo's linear light: RMSE {found["reconstruction"]["rmse"]:.4f}, on average
-{found["reconstruction"]["percent"]:.1f} % of mean skin intensity.
+show no face). Reconstruction by the network, white balance and exposure fitted to the photo (three
+factors a photo: `bioface.photo.balance`) and before pixels are refined, over unclipped skin in the
+photo's linear light: RMSE {found["reconstruction"]["rmse"]:.4f}, on average
+{found["reconstruction"]["percent"]:.1f} % of mean skin intensity. Without these factors:
+{found["reconstruction"]["unbalanced_rmse"]:.4f}.
 
 How far readings (face medians of `bioface estimate`) move when the photo is changed: median shift
 over the standard deviation between people, which is, in u: {spread}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.photo.balance import balanced
 from bioface.photo.crop import Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.photo.face import Face, FaceBox
@@ -213,7 +214,7 @@ def ask(
     size: int | None = None,
     known: KnownScene = NOTHING,
 ) -> SeenFace:
-    """Show the network one face of a photo (H, W, 3) of sRGB floats.
+    """Show the network one face of a photo (H, W, 3) of sRGB floats, and balance its reading.
 
     What is known stands in the result as it was told, whatever the network makes of it; but the
     weights of the basis illuminants are always the network's.
@@ -228,7 +229,10 @@ def ask(
     side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
     landmarks = face.landmarks if isinstance(face, Face) else None
     crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
-    reading = network.read(_crop_srgb(srgb, crop), known)
+    seen = _crop_srgb(srgb, crop)
+    reading = balanced(
+        network.read(seen, known), seen, network.skin, gains_known=known.gains is not None
+    )
     spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
     sensitivities = known.sensitivities
     found = FaceEstimate(

@@ -83,3 +83,5 @@ def test_shifts_are_counted_in_spreads_between_people(folder, monkeypatch):
     # Black reconstructs nothing: the error is all there is of the photo.
     assert found["reconstruction"]["percent"] > 100
     assert 0 < found["reconstruction"]["rmse"] < 1
+    # No gain makes black brighter.
+    assert found["reconstruction"]["unbalanced_rmse"] == found["reconstruction"]["rmse"]
