@@ -113,9 +113,11 @@ def _accuracy(options: argparse.Namespace) -> None:
     from bioface.evaluate.accuracy import AccuracyOptions, accuracy, photo_count
     from bioface.evaluate.page import write_fairness, write_page
     from bioface.evaluate.report import as_text
+    from bioface.memory import keep_freed_memory
 
     if options.identities < 2:
         raise InputError(f"--identities {options.identities}: at least 2 are needed")
+    keep_freed_memory()
     wanted = AccuracyOptions(
         data=options.data,
         clean_data=options.clean_data,

@@ -10,6 +10,7 @@ from typing import Any
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError, MissingDependencyError
+from bioface.memory import keep_freed_memory
 
 _BUDGET = {"pretrain": 30.0, "finetune": 10.0}
 
@@ -141,6 +142,7 @@ def _train(options: argparse.Namespace) -> int:
     # a step on a machine that does anything else. Both are read at the first import.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    keep_freed_memory()
     try:
         import torch
 
