@@ -119,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
 def _crop(options: argparse.Namespace) -> int:
     try:
         from bioface.learn.faces import CROPS_SUFFIX, load_faces
+        from bioface.photo.crop import SIZES
     except ImportError as error:
         raise MissingDependencyError(
             f"cropping faces needs {error.name}; run: pip install 'bioface[train]'"
@@ -127,8 +128,8 @@ def _crop(options: argparse.Namespace) -> int:
         raise InputError(f"{options.out}: let --out end in {CROPS_SUFFIX}")
     if options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out}: is there already; pass --overwrite to replace it")
-    if not 32 <= options.size <= 1024:
-        raise InputError(f"--size {options.size}: must be 32 to 1024")
+    if not SIZES[0] <= options.size <= SIZES[1]:
+        raise InputError(f"--size {options.size}: must be {SIZES[0]} to {SIZES[1]}")
     faces = load_faces(options.photos, options.size)
     faces.save(options.out)
     print(f"{options.out}: {len(faces.names)} faces")

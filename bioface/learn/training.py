@@ -34,6 +34,7 @@ from bioface.learn.runs import (
     start_afresh,
 )
 from bioface.learn.tensors import map_tensors
+from bioface.photo.crop import SIZES
 
 SAVE_EVERY = 200
 """Steps between checkpoints."""
@@ -67,11 +68,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch": (1, math.inf),
     "devices": (1, math.inf),
     "early_share": (0, 1),
-    "early_size": (32, 1024),
+    "early_size": SIZES,
     "evaluate": (1, math.inf),
     "score_minutes": (0, math.inf),
     "seed": (0, 2**63 - 1),
-    "size": (32, 1024),
+    "size": SIZES,
     "workers": (0, 64),
 }
 _HIGHEST_RATE = 1.0

@@ -13,6 +13,9 @@ from bioface.photo.resample import blocks, enlarge, sample
 FRAMING = 1.8
 """Side of the crop over the larger side of the upright box of the 68 landmarks."""
 
+SIZES = (32, 1024)
+"""Least and most pixels a side of what the encoder sees."""
+
 _FINEST = 8  # times that a crop is enlarged by cubics; what is left is linear
 
 

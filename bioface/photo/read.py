@@ -15,7 +15,7 @@ import numpy as np
 
 from bioface.errors import InputError
 from bioface.photo.balance import balanced
-from bioface.photo.crop import Crop
+from bioface.photo.crop import SIZES, Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
@@ -224,8 +224,10 @@ def ask(
     InputError
         The size is out of range, or these weights cannot be told what is known.
     """
-    if size is not None and not 32 <= size <= 1024:
-        raise InputError(f"size {size}: the network sees faces in squares of 32-1024 pixels a side")
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise InputError(
+            f"size {size}: the network sees faces in squares of {SIZES[0]}-{SIZES[1]} pixels a side"
+        )
     side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
     landmarks = face.landmarks if isinstance(face, Face) else None
     crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
