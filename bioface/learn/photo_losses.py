@@ -38,15 +38,16 @@ WEIGHTS_OF_LOSSES = {
     **dict.fromkeys(consistency.KINDS, 2.0),
     "exposure": 6.0,
 }
-"""`anchor` is the distance of the pigments from those first read; `tone`, `gains`, `saturation`,
-`globals` and `skin` are priors on grading, white balance, and the decoder's corrections; `replay`
-is the supervised loss of rendered faces."""
+"""`anchor` is the distance of pigments and gloss from those first read; `tone`, `gains`,
+`saturation`, `globals` and `skin` are priors on grading, white balance, and the decoder's
+corrections; `replay` is the supervised loss of rendered faces."""
 
 INGREDIENTS = (*WEIGHTS_OF_LOSSES, "stops", "decoder")
 """What `--without` takes: a loss; `stops`, the stop-gradients of appearance; `decoder`, whose
 corrections then stay as they were."""
 
 _CLIPPED = 0.98
+_ROOT_FLOOR = 1e-6
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 _SATURATION = (0.6, 1.6)
 
@@ -99,7 +100,7 @@ def photo_losses(
     if "anchor" not in without:
         with torch.no_grad():
             before = first(batch.photo.contiguous(memory_format=torch.channels_last))
-        found["anchor"] = sum_of_pigments(prediction, before, batch.mask)
+        found["anchor"] = departure(prediction, before, batch.mask)
     found |= {
         "tone": prediction.tone.square().mean(),
         "gains": prediction.gains.log().square().mean(),
@@ -112,18 +113,15 @@ def photo_losses(
     return {name: value for name, value in found.items() if name not in without}
 
 
-def sum_of_pigments(prediction: Prediction, other: Prediction, mask: Tensor) -> Tensor:
-    """Mean squared difference over skin of melanin plus that of haemoglobin, in u."""
-    return (
-        torch.stack(
-            [
-                objectives.masked_mean((getattr(prediction, n) - getattr(other, n)).square(), mask)
-                for n in ("melanin_u", "haemoglobin_u")
-            ]
-        )
-        .sum(0)
-        .mean()
-    )
+def departure(prediction: Prediction, other: Prediction, mask: Tensor) -> Tensor:
+    """Mean squared differences over skin of the pigments in u and of root gloss, summed."""
+
+    def planes(one: Prediction) -> tuple[Tensor, ...]:
+        return one.melanin_u, one.haemoglobin_u, (one.specular_shading + _ROOT_FLOOR).sqrt()
+
+    pairs = zip(planes(prediction), planes(other), strict=True)
+    each = [objectives.masked_mean((new - old).square(), mask) for new, old in pairs]
+    return torch.stack(each).sum(0).mean()
 
 
 def _appearance(

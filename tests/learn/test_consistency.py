@@ -17,6 +17,7 @@ from bioface.learn.photo_losses import (  # noqa: E402
     WEIGHTS_OF_LOSSES,
     PhotoBatch,
     check_ingredients,
+    departure,
     photo_losses,
 )
 from bioface.spectral.colour import apply_tone, srgb_decode  # noqa: E402
@@ -105,6 +106,17 @@ def test_every_ingredient_can_be_left_out(scene):
         assert set(found) - set(less) == gone, name
     with pytest.raises(InputError, match="--without shade: no such ingredient; choose from appear"):
         check_ingredients(("shade",))
+
+
+@pytest.mark.parametrize("name", ["melanin_u", "haemoglobin_u", "specular_shading"])
+def test_pigments_and_gloss_are_held(scene, name):
+    """What they were costs nothing, another value its square; gloss counts by its root."""
+    _, _, prediction, _, mask = scene
+    assert departure(prediction, prediction, mask) == 0
+    value = getattr(prediction, name)
+    new = (value.sqrt() + 0.1).square() if name == "specular_shading" else value + 0.1
+    moved_away = dataclasses.replace(prediction, **{name: new})
+    assert float(departure(moved_away, prediction, mask)) == pytest.approx(0.01, rel=1e-2)
 
 
 def test_shadows_are_not_read_as_melanin(scene):
