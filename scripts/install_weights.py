@@ -2,10 +2,10 @@
 
     install_weights.py OUT TARGET
 
-OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release; TARGET gets
-`release.safetensors`, `release.onnx`, `release.json` (settings and reports) and the logs of both
-stages, and loses other weights. None may tell a path or the name of a photo: the photos show other
-people's faces, so the report says how many there were.
+OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release, and `continued` where
+pretraining went on; TARGET gets `release.safetensors`, `release.onnx`, `release.json` (settings and
+reports) and the logs of the stages, and loses other weights. None may tell a path or the name of a
+photo: the photos show other people's faces, so the report says how many there were.
 """
 
 import json
@@ -17,14 +17,16 @@ from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
 NAME = "release"
-STAGES = ("pretrain", "finetune")
+STAGES = ("pretrain", "continued", "finetune")
 
 
 def main() -> None:
     out, target = map(Path, sys.argv[1:3])
     weights = out / "finetune" / "weights.safetensors"
     model = load_weights(weights)
-    pretrain, finetune = (json.loads((out / stage / "report.json").read_text()) for stage in STAGES)
+    stages = [stage for stage in STAGES if stage != "continued" or (out / stage).exists()]
+    report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
+    finetune = report["finetune"]
     if model.sha256 != finetune["weights_sha256"]:
         raise SystemExit(f"{weights}: not the weights that its report.json describes")
     photos = {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
@@ -32,13 +34,12 @@ def main() -> None:
         finetune[name] = len(finetune[name])
     for name in ("photos", "data"):
         finetune["settings"].pop(name, None)
-    report = {"pretrain": pretrain, "finetune": finetune}
     for text in strings([report, model.metadata, model.config]):
         if "/" in text or "\\" in text or text in photos:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
-    sources |= {f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in STAGES}
+    sources |= {f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in stages}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):
         for file in target.glob(f"{old.stem}.*"):

@@ -18,17 +18,16 @@ pytestmark = pytest.mark.torch
 SCRIPT = Path(__file__).parents[2] / "scripts" / "install_weights.py"
 
 
-def trained(out, **metadata):
+def trained(out, stages=("pretrain", "finetune"), **metadata):
     """A folder as scripts/train_release leaves it."""
-    (out / "pretrain").mkdir(parents=True)
-    (out / "finetune").mkdir()
+    for stage in stages:
+        (out / stage).mkdir(parents=True)
+        (out / stage / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
+        (out / stage / "log.csv").write_text(f"step,loss\n1,{len(stage)}\n")
     encoder = Encoder(
         EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
     )
     digest = save_weights(out / "finetune" / "weights.safetensors", encoder, Decoder(), **metadata)
-    (out / "pretrain" / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
-    for stage in ("pretrain", "finetune"):
-        (out / stage / "log.csv").write_text(f"step,loss\n1,{len(stage)}\n")
     (out / "release.onnx").write_bytes(b"onnx")
     names = [str(out / "photos" / name) for name in ("ann.jpg", "bob.jpg")]
     report = {
@@ -66,6 +65,17 @@ def test_installed_files_tell_no_path_and_no_photo(tmp_path):
         "release.finetune.csv",
     }  # fmt: skip
     assert (target / "release.pretrain.csv").read_text().startswith("step,loss")
+
+
+def test_pretraining_that_went_on_is_told_too(tmp_path):
+    trained(tmp_path / "out", ("pretrain", "continued", "finetune"))
+    target = tmp_path / "weights"
+    finished = install(tmp_path / "out", target)
+    assert finished.returncode == 0, finished.stderr
+    assert list(json.loads((target / "release.json").read_text())) == [
+        "pretrain", "continued", "finetune",
+    ]  # fmt: skip
+    assert (target / "release.continued.csv").read_text() == "step,loss\n1,9\n"
 
 
 @pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
