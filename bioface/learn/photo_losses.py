@@ -34,9 +34,9 @@ WEIGHTS_OF_LOSSES = {
     "saturation": 0.3,
     "globals": 0.02,
     "skin": 0.5,
-    "replay": 1.0,
+    "replay": 2.0,
     **dict.fromkeys(consistency.KINDS, 2.0),
-    "exposure": 6.0,
+    "exposure": 8.0,
 }
 """`anchor` is the distance of pigments and gloss from those first read; `tone`, `gains`,
 `saturation`, `globals` and `skin` are priors on grading, white balance, and the decoder's
