@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder, EncoderConfig
-from bioface.learn.weights import load_weights, save_weights
+from bioface.learn.decoder import Decoder  # noqa: E402
+from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
+from bioface.learn.weights import load_weights, save_weights  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "install_weights.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def trained(out, stages=("pretrain", "finetune"), **metadata):
@@ -42,7 +42,10 @@ def trained(out, stages=("pretrain", "finetune"), **metadata):
 
 def install(out, target):
     return subprocess.run(
-        [sys.executable, SCRIPT, out, target], capture_output=True, text=True, check=False
+        [sys.executable, SCRIPTS / "install_weights.py", out, target],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -67,15 +70,43 @@ def test_installed_files_tell_no_path_and_no_photo(tmp_path):
     assert (target / "release.pretrain.csv").read_text().startswith("step,loss")
 
 
-def test_pretraining_that_went_on_is_told_too(tmp_path):
-    trained(tmp_path / "out", ("pretrain", "continued", "finetune"))
-    target = tmp_path / "weights"
-    finished = install(tmp_path / "out", target)
+def averaging(*arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / "average_weights.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_of_training_that_went_on_the_average_is_installed(tmp_path):
+    out, target = tmp_path / "out", tmp_path / "weights"
+    trained(out)
+    trained(tmp_path / "more")
+    for source, name in (("pretrain", "continued"), ("finetune", "finetune_continued")):
+        (tmp_path / "more" / source).rename(out / name)
+    files = [out / name / "weights.safetensors" for name in ("finetune", "finetune_continued")]
+    finished = averaging(out / "average", f"{files[0]}=0.25", f"{files[1]}=0.75")
     assert finished.returncode == 0, finished.stderr
-    assert list(json.loads((target / "release.json").read_text())) == [
-        "pretrain", "continued", "finetune",
-    ]  # fmt: skip
-    assert (target / "release.continued.csv").read_text() == "step,loss\n1,9\n"
+    finished = install(out, target)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads((target / "release.json").read_text())
+    assert list(report) == ["pretrain", "finetune", "continued", "finetune_continued", "average"]
+    assert [member["share"] for member in report["average"]["members"]] == [0.25, 0.75]
+    assert (target / "release.continued.csv").read_text().startswith("step,loss")
+    first, second, mean = (
+        load_weights(path).encoder.stem.weight for path in (*files, target / "release.safetensors")
+    )
+    torch.testing.assert_close(mean, 0.25 * first + 0.75 * second, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(first, second, atol=1e-2)
+
+
+def test_what_cannot_be_averaged_is_refused(tmp_path):
+    trained(tmp_path / "out")
+    file = tmp_path / "out" / "finetune" / "weights.safetensors"
+    finished = averaging(tmp_path / "average", f"{file}=0.5", f"{file}=0.6")
+    assert "must sum to 1" in finished.stderr
+    assert not (tmp_path / "average").exists()
 
 
 @pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
