@@ -41,7 +41,7 @@ def _methods(conditions: Mapping[str, Any]) -> Figure | None:
     if not present or len(conditions[present[0]]) < 2:
         return None
     methods = list(conditions[present[0]])
-    figure = Figure(figsize=(9, 0.5 * len(methods) + 1.3), layout="constrained")
+    figure = Figure(figsize=(9, 0.5 * len(methods) + 1.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     place = np.arange(len(methods))[::-1]
     for axis, (quantity, title) in zip(axes, _PIGMENTS, strict=True):
@@ -54,7 +54,8 @@ def _methods(conditions: Mapping[str, Any]) -> Figure | None:
             )  # fmt: skip
         axis.set(title=title, xlabel="RMSE, u", yticks=place, yticklabels=methods)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[1].legend(frameon=False, loc="lower right")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=len(labels))
     return figure
 
 
