@@ -18,12 +18,12 @@ from bioface.evaluate.measure import CLIPPED, LEAST_PIXELS
 from bioface.learn.splits import held_out_photos
 from bioface.photo.balance import balanced
 from bioface.photo.crop import Crop
-from bioface.photo.explain import rendered
+from bioface.photo.explain import photographed, rendered
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
 from bioface.photo.network import Network, Reading
 from bioface.photo.read import estimate
-from bioface.spectral.colour import apply_tone, srgb_decode, srgb_encode
+from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
 RANGES = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
@@ -140,7 +140,7 @@ def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[flo
 
 def _explained(reading: Reading, network: Network) -> np.ndarray:
     """(h, w, 3) the photo's linear light as the reading explains it."""
-    return np.asarray(srgb_decode(apply_tone(rendered(reading, network.skin), reading.tone)))
+    return photographed(rendered(reading, network.skin), reading.tone)
 
 
 def _reading(srgb: np.ndarray, network: Network) -> tuple[float, float]:

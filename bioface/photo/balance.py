@@ -17,11 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bioface.photo.explain import rendered
+from bioface.photo.explain import photographed, rendered, scene_of
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
-from bioface.spectral.colour import apply_tone, srgb_decode
-from bioface.spectral.formation import Camera
-from bioface.spectral.illuminant import mix
+from bioface.spectral.colour import srgb_decode
 from bioface.spectral.skin import SkinModel
 
 CLIPPED = 0.98
@@ -39,7 +38,7 @@ _DIFFERENCE = 1e-3
 
 
 def balanced(
-    reading: Reading, srgb: np.ndarray, skin: SkinModel, *, gains_known: bool = False
+    reading: Reading, srgb: np.ndarray, skin: SkinModel, known: KnownScene = NOTHING
 ) -> Reading:
     """The reading with the white balance and the exposure that suit its crop best.
 
@@ -51,27 +50,27 @@ def balanced(
         (h, w, 3) sRGB in 0-1: the crop that it read.
     skin
         The decoder's skin model.
-    gains_known
-        The reading's gains were told and stay; exposure alone is fitted.
+    known
+        Light and camera as far as they were told: they stand for what the network says of them.
+        Told gains stay; exposure alone is fitted.
     """
     chosen = (reading.mask > _SURE) & (srgb.max(axis=-1) < CLIPPED)
     if chosen.sum() < LEAST_PIXELS:
         return reading
-    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
-    camera = Camera(reading.sensitivities, reading.gains, reading.method)
+    spd, camera = scene_of(reading, known)
     matrix = np.asarray(camera.raw_to_srgb(spd))
-    explained = np.asarray(rendered(reading, skin)[chosen], np.float64)
+    explained = np.asarray(rendered(reading, skin, known)[chosen], np.float64)
     # (N, rgb, raw channel): what each raw channel adds to the linear image.
     parts = (explained @ np.linalg.inv(matrix).T)[:, None, :] * matrix
-    if gains_known:
+    if known.gains is not None:
         parts = parts.sum(axis=2, keepdims=True)
     photo = np.asarray(srgb_decode(srgb[chosen].astype(np.float64)))
     logs = np.zeros(parts.shape[2])
     for _ in range(_STEPS):
         each = parts * np.exp(logs)
         linear = each.sum(axis=2)
-        seen = _seen(linear, reading.tone)
-        slope = (_seen(linear + _DIFFERENCE, reading.tone) - seen) / _DIFFERENCE
+        seen = photographed(linear, reading.tone)
+        slope = (photographed(linear + _DIFFERENCE, reading.tone) - seen) / _DIFFERENCE
         jacobian = each * slope[..., None]
         normal = np.einsum("nci,ncj->ij", jacobian, jacobian) / len(each)
         moved = np.einsum("nci,nc->i", jacobian, photo - seen) / len(each)
@@ -83,10 +82,5 @@ def balanced(
         reading,
         diffuse_shading=reading.diffuse_shading * np.float32(green),
         specular_shading=reading.specular_shading * np.float32(green),
-        gains=reading.gains * (np.array([red, blue]) / green),
+        gains=np.asarray(camera.gains) * (np.array([red, blue]) / green),
     )
-
-
-def _seen(linear: np.ndarray, tone: np.ndarray) -> np.ndarray:
-    """The photo's linear light: that of the decoder with the tone curve applied."""
-    return np.asarray(srgb_decode(apply_tone(linear, tone)))

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
+from bioface.spectral.colour import apply_tone, srgb_decode
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.illuminant import mix
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 
-def rendered(reading: Reading, skin: SkinModel) -> np.ndarray:
+def scene_of(reading: Reading, known: KnownScene = NOTHING) -> tuple[np.ndarray, Camera]:
+    """Spectrum of the light (33,) and the camera: as they are known, otherwise as read."""
+    spd = known.spd
+    if spd is None:
+        spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
+    camera = Camera(
+        reading.sensitivities if known.sensitivities is None else known.sensitivities,
+        reading.gains if known.gains is None else known.gains,
+        reading.method,
+    )
+    return np.asarray(spd), camera
+
+
+def rendered(reading: Reading, skin: SkinModel, known: KnownScene = NOTHING) -> np.ndarray:
     """What the network explains of a crop: (h, w, 3) linear sRGB, before the tone curve."""
     maps = {
         "melanin": from_unit(reading.melanin_u, MELANIN_RANGE),
@@ -19,7 +34,11 @@ def rendered(reading: Reading, skin: SkinModel) -> np.ndarray:
         "diffuse_shading": reading.diffuse_shading,
         "specular_shading": reading.specular_shading,
     }
-    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
-    camera = Camera(reading.sensitivities, reading.gains, reading.method)
+    spd, camera = scene_of(reading, known)
     linear: np.ndarray = decode(maps, spd, camera, skin=skin)
     return linear
+
+
+def photographed(linear: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """The photo's linear light (..., 3) where the decoder's is `linear`: the tone curve applied."""
+    return np.asarray(srgb_decode(apply_tone(linear, tone)))

@@ -17,6 +17,7 @@ from bioface.errors import InputError
 from bioface.photo.balance import balanced
 from bioface.photo.crop import SIZES, Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
+from bioface.photo.explain import scene_of
 from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
 from bioface.photo.find import can_find, find_faces
@@ -41,7 +42,7 @@ from bioface.spectral.colour import (
     srgb_encode,
     xyz_to_lab,
 )
-from bioface.spectral.illuminant import NAMES, mix
+from bioface.spectral.illuminant import NAMES
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, unit_slope
 
 if TYPE_CHECKING:
@@ -232,21 +233,18 @@ def ask(
     landmarks = face.landmarks if isinstance(face, Face) else None
     crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
     seen = _crop_srgb(srgb, crop)
-    reading = balanced(
-        network.read(seen, known), seen, network.skin, gains_known=known.gains is not None
-    )
-    spd = mix(reading.illuminant_weights, reading.daylight_kelvin, validate=False)
-    sensitivities = known.sensitivities
+    reading = balanced(network.read(seen, known), seen, network.skin, known)
+    spd, camera = scene_of(reading, known)
     found = FaceEstimate(
         box=face.box,
         landmarks=landmarks,
         skin={},
         illuminant_weights=dict(zip(NAMES, map(float, reading.illuminant_weights), strict=True)),
         daylight_kelvin=reading.daylight_kelvin,
-        spd=np.asarray(spd) if known.spd is None else known.spd,
+        spd=spd,
         b=reading.b,
-        sensitivities=reading.sensitivities if sensitivities is None else sensitivities,
-        gains=reading.gains if known.gains is None else known.gains,
+        sensitivities=np.asarray(camera.sensitivities),
+        gains=np.asarray(camera.gains),
         tone=reading.tone,
         method=reading.method,
     )

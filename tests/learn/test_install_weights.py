@@ -18,9 +18,9 @@ pytestmark = pytest.mark.torch
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-def trained(out, stages=("pretrain", "finetune"), **metadata):
+def trained(out, **metadata):
     """A folder as scripts/train_release leaves it."""
-    for stage in stages:
+    for stage in ("pretrain", "finetune"):
         (out / stage).mkdir(parents=True)
         (out / stage / "report.json").write_text(json.dumps({"settings": {"size": 32}}))
         (out / stage / "log.csv").write_text(f"step,loss\n1,{len(stage)}\n")

@@ -9,10 +9,11 @@ import pytest
 
 from bioface.photo.balance import CLIPPED, LEAST_PIXELS, LOG_REACH, balanced
 from bioface.photo.explain import rendered
+from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import apply_tone
-from bioface.spectral.illuminant import NAMES
+from bioface.spectral.illuminant import NAMES, illuminant
 from bioface.spectral.skin import SkinModel
 
 SKIN = SkinModel.load()
@@ -43,8 +44,8 @@ def reading():
     )
 
 
-def photo_of(reading: Reading) -> np.ndarray:
-    return np.clip(apply_tone(rendered(reading, SKIN), reading.tone), 0, 1)
+def photo_of(reading: Reading, known: KnownScene = NOTHING) -> np.ndarray:
+    return np.clip(apply_tone(rendered(reading, SKIN, known), reading.tone), 0, 1)
 
 
 def test_gains_and_exposure_of_the_photo_are_found(reading):
@@ -67,13 +68,21 @@ def test_gains_and_exposure_of_the_photo_are_found(reading):
 
 def test_gains_that_are_known_stay(reading):
     off = replace(reading, diffuse_shading=reading.diffuse_shading / 1.2)
-    found = balanced(off, photo_of(reading), SKIN, gains_known=True)
+    found = balanced(off, photo_of(reading), SKIN, KnownScene(gains=reading.gains))
     assert found.gains.tolist() == reading.gains.tolist()
     sure = reading.mask > 0.9
     before, after = (
         np.square(photo_of(one) - photo_of(reading))[sure].mean() for one in (off, found)
     )
     assert after < 0.1 * before
+
+
+def test_gains_are_fitted_under_the_light_and_camera_that_are_known(reading):
+    camera = CameraModel.load().sensitivities(np.linspace(-1, 1, 6))
+    known = KnownScene(spd=illuminant("F11"), sensitivities=camera)
+    off = replace(reading, gains=reading.gains * [0.9, 1.12])
+    found = balanced(off, photo_of(reading, known), SKIN, known)
+    np.testing.assert_allclose(found.gains, reading.gains, rtol=1e-3)
 
 
 @pytest.mark.parametrize("case", ["little skin", "clipped"])
