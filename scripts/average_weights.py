@@ -9,11 +9,13 @@ weights of several fine-tunings of one network: Wortsman et al. (2022), Model so
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from bioface.atomic import write_text
+from bioface.errors import BiofaceError
 from bioface.learn.weights import TrainedModel, load_weights, save_weights
 
 
@@ -21,11 +23,13 @@ def main() -> None:
     if len(sys.argv) < 4:
         raise SystemExit("usage: average_weights.py OUT FILE=SHARE FILE=SHARE...")
     out = Path(sys.argv[1])
-    names, texts = zip(*(pair.rpartition("=")[::2] for pair in sys.argv[2:]), strict=True)
-    shares = [float(text) for text in texts]
+    names, shares = zip(*map(parsed, sys.argv[2:]), strict=True)
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise SystemExit(f"shares {', '.join(texts)}: must sum to 1")
-    models = [load_weights(name) for name in names]
+        raise SystemExit(f"shares {', '.join(map(str, shares))}: must sum to 1")
+    try:
+        models = [load_weights(name) for name in names]
+    except BiofaceError as error:
+        raise SystemExit(f"average_weights.py: {error}") from error
     for name, model in zip(names, models, strict=True):
         if model.config != models[0].config:
             raise SystemExit(f"{name}: another network or decoder than {names[0]}")
@@ -41,8 +45,20 @@ def main() -> None:
     write_text(out / "report.json", json.dumps(report, indent=1) + "\n")
 
 
+def parsed(pair: str) -> tuple[str, float]:
+    """File and share of FILE=SHARE."""
+    name, _, text = pair.rpartition("=")
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not name or not math.isfinite(share):
+        raise SystemExit(f"{pair}: must be FILE=SHARE, such as weights.safetensors=0.5")
+    return name, share
+
+
 @torch.no_grad()
-def averaged(models: list[TrainedModel], shares: list[float]) -> TrainedModel:
+def averaged(models: list[TrainedModel], shares: Sequence[float]) -> TrainedModel:
     """The first model, its parameters replaced by the mean of all."""
     for module in ("encoder", "decoder"):
         states = [getattr(model, module).state_dict() for model in models]

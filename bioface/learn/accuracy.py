@@ -22,9 +22,9 @@ from bioface.evaluate.measure import (
     measure,
 )
 from bioface.evaluate.summary import summarise
+from bioface.learn.crop_reading import read_crops
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Known
-from bioface.learn.mirrored import read_with_mirror
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.weights import TrainedModel
 from bioface.spectral import illuminant
@@ -203,7 +203,7 @@ class NetworkReader:
         device = next(self.encoder.parameters()).device
         image = torch.from_numpy(photos.srgb).permute(0, 3, 1, 2).to(device)
         known = _everything(photos.targets) if self.told else None
-        prediction = read_with_mirror(self.encoder, image, known)
+        prediction = read_crops(self.encoder, image, known)
         on_host = prediction.map(lambda tensor: tensor.float().cpu())
         readings = {
             name: getattr(on_host, name).numpy()

@@ -18,6 +18,7 @@ import onnxruntime
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError
+from bioface.photo.exposure import factor_to_usual, relit
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.mirror import merge
 from bioface.photo.network import Reading
@@ -102,15 +103,18 @@ class OnnxNetwork:
         told: dict[str, np.ndarray] = {}
         if any(known.given):
             told = {f"known_{name}": v for name, v in known.inputs(self.camera).items()}
-        both = self._run(np.stack([srgb, srgb[:, ::-1]]), told=told)
+        channels_first = srgb.transpose(2, 0, 1)[None]
+        factor = factor_to_usual(channels_first)
+        seen = relit(channels_first, factor)[0].transpose(1, 2, 0)
+        both = self._run(np.stack([seen, seen[:, ::-1]]), told=told)
         out = {name: values[0] for name, values in merge(_in_unit(both)).items()}
         b = out["b"].astype(np.float64)
         weights = out["illuminant_weights"].astype(np.float64)
         return Reading(
             melanin_u=out["melanin"],
             haemoglobin_u=out["haemoglobin"],
-            diffuse_shading=out["diffuse_shading"],
-            specular_shading=out["specular_shading"],
+            diffuse_shading=out["diffuse_shading"] / factor,
+            specular_shading=out["specular_shading"] / factor,
             mask=out["mask"],
             illuminant_weights=weights / weights.sum(),
             daylight_kelvin=float(out["daylight_kelvin"]),

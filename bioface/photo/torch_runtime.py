@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bioface.errors import InputError
+from bioface.learn.crop_reading import read_crops
 from bioface.learn.encoder import Known, Prediction
-from bioface.learn.mirrored import read_with_mirror
 from bioface.learn.weights import TrainedModel, load_weights
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
@@ -90,12 +90,12 @@ class TorchNetwork:
     def _predict(self, srgb: np.ndarray, known: KnownScene) -> Prediction:
         image = _channels_first(srgb)
         if not any(known.given):
-            return read_with_mirror(self.model.encoder, image)
+            return read_crops(self.model.encoder, image)
         if self.model.config.get("kind") == "paper":
             raise InputError("weights of the paper configuration cannot be told light or camera")
         told = known.inputs(self.cameras)
         parts = {name: torch.from_numpy(value)[None] for name, value in told.items()}
-        return read_with_mirror(self.model.encoder, image, Known(**parts))
+        return read_crops(self.model.encoder, image, Known(**parts))
 
 
 def _channels_first(srgb: np.ndarray) -> Tensor:

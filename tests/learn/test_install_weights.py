@@ -106,6 +106,14 @@ def test_what_cannot_be_averaged_is_refused(tmp_path):
     file = tmp_path / "out" / "finetune" / "weights.safetensors"
     finished = averaging(tmp_path / "average", f"{file}=0.5", f"{file}=0.6")
     assert "must sum to 1" in finished.stderr
+    for pair in ("weights.safetensors", f"{file}=most", "=1"):
+        finished = averaging(tmp_path / "average", pair, f"{file}=0.5")
+        assert finished.stderr.strip().endswith("such as weights.safetensors=0.5")
+        assert pair in finished.stderr
+        assert len(finished.stderr.splitlines()) == 1
+    finished = averaging(tmp_path / "average", f"{file}=0.5", "missing.safetensors=0.5")
+    assert "missing.safetensors: weights cannot be read" in finished.stderr
+    assert "Traceback" not in finished.stderr
     assert not (tmp_path / "average").exists()
 
 

@@ -22,15 +22,15 @@ def test_maps_are_mirrored_back_and_values_averaged():
 @pytest.mark.torch
 def test_an_encoder_reads_a_mirrored_crop_as_the_mirror_image():
     torch = pytest.importorskip("torch")
+    from bioface.learn.crop_reading import read_crops
     from bioface.learn.encoder import Encoder, EncoderConfig
-    from bioface.learn.mirrored import read_with_mirror
 
     torch.manual_seed(0)
     config = EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
     encoder = Encoder(config).eval()
     photo = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        one, other = (read_with_mirror(encoder, image) for image in (photo, photo.flip(-1)))
+        one, other = (read_crops(encoder, image) for image in (photo, photo.flip(-1)))
         alone = encoder(photo)
     assert not torch.allclose(alone.melanin_u, one.melanin_u, atol=1e-5)
     assert torch.allclose(one.melanin_u, other.melanin_u.flip(-1), atol=1e-5)

@@ -149,13 +149,13 @@ def test_numpy_alone_rebuilds_the_decoder(both, portrait):
     """Light, camera and skin of the metadata explain the maps as torch's decoder does."""
     import torch
 
-    from bioface.learn.mirrored import read_with_mirror
+    from bioface.learn.crop_reading import read_crops
 
     model = both[0].model
     crop = portrait[40:168, 40:168].astype(np.float32) / 255
     with torch.inference_mode():
         image = torch.from_numpy(crop.transpose(2, 0, 1))[None]
-        expected = model.decoder.render(read_with_mirror(model.encoder, image))[0].numpy()
+        expected = model.decoder.render(read_crops(model.encoder, image))[0].numpy()
     from bioface.spectral.formation import Camera, decode
     from bioface.spectral.illuminant import mix
     from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
