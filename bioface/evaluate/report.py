@@ -298,9 +298,10 @@ def _groups(entry: Mapping[str, Any], results: Mapping[str, Any], plots: Mapping
         return ""
     return """## Groups
 
-*/ all* is the ratio to the error over everybody, */ floor* that to the floor of one pixel of such
-skin when nothing is known (`bioface evaluate floor`): under 1 is what a whole face tells more than
-a pixel does.
+*Mean* is the mean error, read less true: where a photo leaves doubt, readings lean to the middle of
+the range. */ all* is the ratio to the error over everybody, */ floor* that to the floor of one
+pixel of such skin when nothing is known (`bioface evaluate floor`): under 1 is what a whole face
+tells more than a pixel does.
 
 """ + "\n\n".join(parts)
 

@@ -32,6 +32,11 @@ def number(figure: float | None, digits: int = 3) -> str:
     return "-" if figure is None else f"{figure:.{digits}f}"
 
 
+def signed(figure: float | None, digits: int = 3) -> str:
+    """A figure with its sign; a dash for none."""
+    return "-" if figure is None else f"{figure:+.{digits}f}"
+
+
 def with_interval(figures: Sequence[float | None], digits: int = 3) -> str:
     """`value (low-high)`."""
     middle, low, high = (number(figure, digits) for figure in figures)
@@ -61,7 +66,7 @@ def group_table(
     grouping: str,
     floor: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
-    """Errors of one method by the groups of one grouping, and their ratios to the whole's.
+    """Errors of one method by the groups of one grouping, their means and ratios to the whole's.
 
     With the groups' own `floor` (see `tone_floor`) also the ratios to these.
     """
@@ -73,6 +78,7 @@ def group_table(
             rmse = value(group, quantity, "rmse")
             cells += [
                 with_interval(group["quantities"][quantity]["rmse"]),
+                signed(value(group, quantity, "bias")),
                 number(ratio(rmse, whole[quantity]), 2),
                 number(value(group, quantity, "within_rmse")),
             ]
@@ -82,8 +88,8 @@ def group_table(
         rows.append([name, str(group["photos"]), *cells])
     more = ("/ floor",) if floor else ()
     header = (
-        *("group", "photos", "melanin RMSE, u", "/ all", "within", *more),
-        *("haemoglobin RMSE, u", "/ all", "within", *more, "albedo"),
+        *("group", "photos", "melanin RMSE, u", "mean", "/ all", "within", *more),
+        *("haemoglobin RMSE, u", "mean", "/ all", "within", *more, "albedo"),
     )
     return table(header, rows)
 

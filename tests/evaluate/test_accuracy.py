@@ -6,6 +6,7 @@ import pytest
 from bioface.evaluate.aims import aims
 from bioface.evaluate.measure import Photos, Readings, Rows, measure
 from bioface.evaluate.summary import summarise
+from bioface.evaluate.tables import group_table
 
 COUNT, SIDE = 6, 20
 
@@ -62,6 +63,15 @@ def test_the_truth_scores_perfectly(photos):
     assert list(found["groups"]["third"]) == ["low", "middle", "high"]
     assert set(found["groups"]["light"]) == {"daylight", "LED"}
     json.dumps(found)
+
+
+def test_groups_tell_which_way_their_readings_are_off(photos):
+    lighter = np.array(photos.light)[:, None, None] == "LED"
+    melanin = photos.melanin_u + np.where(lighter, -0.05, 0.02)
+    lines = group_table(figures(photos, said(photos, melanin_u=melanin)), "light").splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[3:5]] == ["melanin RMSE, u", "mean"]
+    means = {row.split("|")[1].strip(): row.split("|")[4].strip() for row in lines[2:]}
+    assert means == {"LED": "-0.050", "daylight": "+0.020"}
 
 
 def test_only_counted_pixels_count_and_clipped_ones_have_no_shading(photos):
