@@ -14,15 +14,20 @@ from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
 from bioface.evaluate.contents import contents, folder_contents
 from bioface.evaluate.floor import load_floor
+from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
 from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
+from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
 from bioface.learn.spectral_photos import find_cubes, spectral_photos
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
+
+CLEAN = "clean"
+"""The condition that the floor of a face's mean colour is about."""
 
 WORN = "full"
 """The condition that is always measured on the main set: people as they come."""
@@ -82,10 +87,12 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     -------
     JSON-ready: `network` (what is under test), `own` (which of those it is compared with are no
     baselines but other weights of its kind), `splits_sha256`, `cameras` (where cameras came
-    from), `size`, `floor` (rows of the information floor or None) and `sets`: one entry a packed
-    file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in words) and
-    `conditions`: condition to method to the figures of `bioface.evaluate.summary.summarise`. The
-    main set's has `clean_set` too, the same about `clean_data`, where that was given.
+    from), `size`, `floor` (rows of the information floor or None), `mean_colour_floor`
+    (`bioface.evaluate.mean_colour`, for *clean*; None without baselines) and `sets`: one entry a
+    packed file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in
+    words) and `conditions`: condition to method to the figures of
+    `bioface.evaluate.summary.summarise`. The main set's has `clean_set` too, the same about
+    `clean_data`, where that was given.
 
     Raises
     ------
@@ -111,7 +118,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         if other.config.get("kind") != "paper":
             own.append(name)
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
-    sets = []
+    sets: list[dict[str, Any]] = []
+    mean_colour = None
     for k, path in enumerate(options.data):
         test = _Test(read_packed(path), size, measured, options)
         stand_in = options.clean_data if k == 0 else None
@@ -124,6 +132,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             readers = networks if name in MAIN_CONDITIONS else networks[:1]
             shown = test if name == WORN else clean
             figures[name] = shown.run(config, readers, known, advance)
+        if options.with_baselines and k == 0 and CLEAN in settings:
+            mean_colour = mean_colour_floor(clean.relighter(settings[CLEAN]), seed=options.seed)
         entry = {**test.about(), "conditions": figures}
         sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
     for folder in options.spectral:
@@ -143,6 +153,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "size": size,
         "seed": options.seed,
         "floor": floor and floor["rows"],
+        "mean_colour_floor": mean_colour,
         "sets": sets,
     }
 
@@ -215,23 +226,26 @@ class _Test:
             "contents": contents(dataset),
         }
 
+    def relighter(self, config: RelightConfig) -> Relighter:
+        """What draws the photos of a condition."""
+        return Relighter(
+            self.packed,
+            self.size,
+            config=config,
+            measured=self.measured,
+            lights=Splits.load().test_illuminants,
+            device=test_device(),
+        )
+
     def run(
         self,
-        config: Any,
+        config: RelightConfig,
         networks: Sequence[Reader],
         known: Sequence[Baseline],
         advance: Callable[[int], object] | None,
     ) -> dict[str, Any]:
         """Method to its figures under one condition."""
-        splits = Splits.load()
-        relighter = Relighter(
-            self.packed,
-            self.size,
-            config=config,
-            measured=self.measured,
-            lights=splits.test_illuminants,
-            device=test_device(),
-        )
+        relighter = self.relighter(config)
         if known:
             training = list(self._training(relighter))
             for baseline in known:

@@ -206,6 +206,8 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         return ""
     rows = []
     floor = dict(floors(results)).get("nothing known", {})
+    mean_colour = (results.get("mean_colour_floor") or {}).get("colour", {})
+    beside = {"absolute": floor, "face mean": mean_colour if condition == "clean" else {}}
     for pigment in ("melanin", "haemoglobin"):
         for unit, quantity, digits in (
             ("u", f"{pigment}_u", 3),
@@ -213,7 +215,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         ):
             scores = figures["quantities"][quantity]
             for kind, prefix in (("absolute", ""), ("within", "within_"), ("face mean", "face_")):
-                below = floor.get(quantity) if kind == "absolute" else None
+                below = beside.get(kind, {}).get(quantity)
                 rows.append(
                     [
                         f"{pigment}, {unit}, {kind}",
@@ -245,7 +247,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
                     "-",
                 ]
             )
-    header = ("network", "RMSE", "R2", "correlation", "prior sd", "floor of one pixel")
+    header = ("network", "RMSE", "R2", "correlation", "prior sd", "floor")
     scale_free = value(figures, "reconstruction", "scale_free_rmse")
     note = (
         ""
@@ -253,7 +255,14 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         else "\n\nReconstruction is held against the image before tone curve, saturation, noise and"
         f" JPEG; with the factor on each photo that suits it best its RMSE is {scale_free:.3f}."
     )
-    return f"## The network in detail, {condition}\n\n{table(header, rows)}{note}"
+    floors_are = "*Floor*: what one pixel tells at best, nothing known"
+    if mean_colour and condition == "clean":
+        floors_are += (
+            "; of face means, what the exact mean colour of a\nface without gloss tells at best "
+            "under this test's lights, cameras, white balance and exposure\n"
+            "(`bioface.evaluate.mean_colour`)"
+        )
+    return f"## The network in detail, {condition}\n\n{table(header, rows)}\n\n{floors_are}.{note}"
 
 
 def _degradations(entry: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from bioface.learn.planes import (
     CHANNELS,
     COVERAGE,
     DIFFUSE,
+    GROUPS,
     LIPS,
     MASK,
     Planes,
@@ -206,6 +207,17 @@ class Relighter:
             linear=linear.permute(0, 2, 3, 1),
             **truth,
         )
+
+    def draw_scenes(self, count: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Lights and cameras alone of `count` photos whose groups of lights are equally bright.
+
+        Returns
+        -------
+        `b`, `sensitivities`, `method`, `illuminant_weights`, `daylight_kelvin`,
+        `illuminant_exact`, `spd` and `gains` as in `Targets`.
+        """
+        equal = torch.ones(count, len(GROUPS), device=self.device)
+        return self._light(equal, self._condition(rng), rng)[1]
 
     def _condition(self, rng: np.random.Generator) -> RelightConfig:
         """What a batch is drawn by: everything, clean, or all but clean."""

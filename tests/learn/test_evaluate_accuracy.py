@@ -8,9 +8,10 @@ from ellipsoids import CHANNELS, SIZE, ellipsoid_sample
 pytest.importorskip("torch")
 
 from bioface.cli import main
-from bioface.evaluate import page
+from bioface.evaluate import accuracy, page
 from bioface.evaluate.baselines import pixels
 from bioface.evaluate.contents import contents, folder_contents
+from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.learn import fit_image
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
@@ -32,6 +33,8 @@ def quick(monkeypatch):
     """Baselines that do not take their time."""
     monkeypatch.setattr(pixels, "fit_pixels", functools.partial(pixels.fit_pixels, steps=30))
     monkeypatch.setattr(fit_image, "fit_images", functools.partial(fit_image.fit_images, steps=5))
+    few = functools.partial(mean_colour_floor, faces=3000, asked=200)
+    monkeypatch.setattr(accuracy, "mean_colour_floor", few)
 
 
 @pytest.mark.slow
@@ -66,6 +69,9 @@ def test_the_command_writes_figures_page_plots_and_fairness(
     assert prior["within_r2"][0] == 0
     text = (tmp_path / "accuracy.md").read_text()
     assert "**network**" in text
+    told = f"{results['mean_colour_floor']['colour']['melanin_u']:.3f}"
+    face_means = [line for line in text.splitlines() if "melanin, u, face mean" in line]
+    assert [line.split("|")[-2].strip() for line in face_means[:2]] == [told, "-"]
     assert "figures/accuracy-methods.png" in text
     assert (tmp_path / "figures" / "accuracy-tones.png").stat().st_size > 1000
     assert str(tmp_path) not in text
