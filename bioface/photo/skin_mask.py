@@ -21,7 +21,9 @@ _GRID = 256  # the longer side on which skin beyond the face is looked for, at m
 _SURE = 0.9  # mask within the face from which pixels show the colour of its skin
 _ALIKE = (2.0, 3.5)  # distances of log chroma, in spreads, that count wholly and no longer
 _LEAST_SPREAD = 0.06
+_DARKEST = 1e-3
 _FLOOR = 0.01  # added to linear light: what is nearly black has no colour
+_LIT = (0.05, 0.1)  # green over the face's median, from none to wholly: darker is cloth or hair
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
 _THREAD = 2  # cells that are worn off either side of what carries on
 _SOFT = 4  # times that the edge of what goes on is averaged
@@ -88,6 +90,9 @@ def _beyond(
     away = np.hypot(*np.moveaxis((chroma - middle) / np.maximum(spread, _LEAST_SPREAD), -1, 0))
     near, far = _ALIKE
     alike = np.clip((far - away) / (far - near), 0, 1)
+    dark, lit = _LIT
+    bright = linear[..., 1] / max(float(np.median(linear[sure][:, 1])), _DARKEST)
+    alike *= np.clip((bright - dark) / (lit - dark), 0, 1)
     own = alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
     return _softened(np.maximum(own, _enclosed(own > 0.5)))
 

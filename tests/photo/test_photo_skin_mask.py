@@ -43,6 +43,16 @@ def test_neck_and_forehead_count_and_what_is_apart_does_not(scene):
     assert mask.max() <= 1
 
 
+def test_a_shadow_on_the_neck_counts_and_a_black_collar_does_not(scene):
+    scene[160:170, 80:120] = 0.2 * np.array(SKIN)
+    scene[150:155, 80:120] = 0.03 * np.array(SKIN)
+    mask, _ = masks(scene)
+    assert mask[152, 100] < 0.3
+    scene[150:155, 80:120] = SKIN
+    mask, _ = masks(scene)
+    assert mask[165, 100] > 0.9
+
+
 def test_a_highlight_above_the_face_leaves_no_hole_and_hair_does(scene):
     scene[46:52, 90:104] = (1.0, 1.0, 1.0)
     assert masks(scene)[0][44:56, 86:108].min() > 0.9
