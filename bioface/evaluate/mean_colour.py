@@ -12,9 +12,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from bioface.learn.pigments import log_uniform
 from bioface.learn.relight import Relighter
+from bioface.spectral.colour import log_chroma
 from bioface.spectral.formation import Camera
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 KNOWN = (
     "chroma",
@@ -49,20 +51,18 @@ def mean_colour_floor(
     """
     rng = np.random.default_rng(seed)
     count = faces + asked
-    bounds = np.array([MELANIN_RANGE, HAEMOGLOBIN_RANGE])
-    low, high = np.log(bounds.T)
-    fractions = np.exp(low + (high - low) * rng.random((count, 2)))
+    melanin_u, haemoglobin_u = log_uniform(rng.random((count, 2))).T
     truth = {
-        "melanin_u": to_unit(fractions[:, 0], MELANIN_RANGE),
-        "haemoglobin_u": to_unit(fractions[:, 1], HAEMOGLOBIN_RANGE),
-        "melanin": fractions[:, 0],
-        "haemoglobin": fractions[:, 1],
+        "melanin_u": melanin_u,
+        "haemoglobin_u": haemoglobin_u,
+        "melanin": from_unit(melanin_u, MELANIN_RANGE),
+        "haemoglobin": from_unit(haemoglobin_u, HAEMOGLOBIN_RANGE),
     }
     columns = np.stack(list(truth.values()), 1)
-    drawn, balanced = _colours(relighter, fractions, rng)
+    drawn, balanced = _colours(relighter, columns[:, 2:], rng)
     level, spread = relighter.config.log_exposure
     exposure = level + spread * rng.standard_normal(count)
-    looks = (_chroma(drawn), _with(drawn, exposure), _with(balanced, exposure))
+    looks = (log_chroma(drawn, _DARKEST), _with(drawn, exposure), _with(balanced, exposure))
     found = {}
     for name, look in zip(KNOWN, looks, strict=True):
         _, near = cKDTree(look[asked:]).query(look[:asked], _NEIGHBOURS)
@@ -91,13 +91,7 @@ def _colours(
     return np.concatenate(drawn), np.concatenate(exact)
 
 
-def _chroma(colour: np.ndarray) -> np.ndarray:
-    """(N, 2) log red and blue over green."""
-    red, green, blue = np.log(np.maximum(colour, _DARKEST)).T
-    return np.stack([red - green, blue - green], 1)
-
-
 def _with(colour: np.ndarray, exposure: np.ndarray) -> np.ndarray:
     """(N, 3) log chroma and, scaled, log brightness under a log exposure (N,)."""
     brightness = np.log(np.maximum(colour[:, 1], _DARKEST)) + exposure
-    return np.column_stack([_chroma(colour), _OF_BRIGHTNESS * brightness])
+    return np.column_stack([log_chroma(colour, _DARKEST), _OF_BRIGHTNESS * brightness])

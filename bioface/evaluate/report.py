@@ -206,8 +206,8 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         return ""
     rows = []
     floor = dict(floors(results)).get("nothing known", {})
-    mean_colour = (results.get("mean_colour_floor") or {}).get("colour", {})
-    beside = {"absolute": floor, "face mean": mean_colour if condition == "clean" else {}}
+    of_faces = results.get("mean_colour_floor") if condition == "clean" else None
+    beside = {"absolute": floor, "face mean": of_faces["colour"] if of_faces else {}}
     for pigment in ("melanin", "haemoglobin"):
         for unit, quantity, digits in (
             ("u", f"{pigment}_u", 3),
@@ -256,7 +256,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         f" JPEG; with the factor on each photo that suits it best its RMSE is {scale_free:.3f}."
     )
     floors_are = "*Floor*: what one pixel tells at best, nothing known"
-    if mean_colour and condition == "clean":
+    if of_faces:
         floors_are += (
             "; of face means, what the exact mean colour of a\nface without gloss tells at best "
             "under this test's lights, cameras, white balance and exposure\n"

@@ -36,8 +36,8 @@ def draw_pigments(planes: Tensor, config: RelightConfig, rng: np.random.Generato
     count = len(planes)
     redraw = rng.random(count) < config.redraw
     mean = rng.random((count, 2))
-    log_uniform = rng.random(count) < config.log_uniform
-    mean = np.where(log_uniform[:, None], _log_uniform(mean), mean)
+    in_fraction = rng.random(count) < config.log_uniform
+    mean = np.where(in_fraction[:, None], log_uniform(mean), mean)
     contrast = rng.uniform(*config.contrast, (count, 2))
     within = rng.uniform(1 - config.within_tolerance, 1 + config.within_tolerance, (count, 2))
 
@@ -74,7 +74,7 @@ def _patches(planes: Tensor, config: RelightConfig, rng: np.random.Generator) ->
     return _BILINEAR_SPREAD * between
 
 
-def _log_uniform(share: np.ndarray) -> np.ndarray:
+def log_uniform(share: np.ndarray) -> np.ndarray:
     """u (n, 2) of fractions log-uniform over the ranges, from uniform numbers 0-1."""
     return np.stack(
         [

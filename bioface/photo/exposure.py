@@ -21,14 +21,20 @@ SHARE = 0.15
 _DARKEST = 1e-3
 
 
+def middle_half(planes: Array) -> Array:
+    """The middle of (..., H, W), half its height and width: of a crop around a face, its skin."""
+    height, width = planes.shape[-2:]
+    rows, columns = height // 4, width // 4
+    return planes[..., rows : height - rows, columns : width - columns]
+
+
 def factor_to_usual(srgb: Array) -> Array:
     """By how much the light of crops (B, 3, H, W) of sRGB in 0-1 is multiplied: (B,).
 
-    The median of green over the middle of a crop, half its height and width, is how bright it is.
+    The median of green over the middle of a crop (`middle_half`) is how bright it is.
     """
     xp = array_namespace(srgb)
-    height, width = srgb.shape[2] // 4, srgb.shape[3] // 4
-    middle = srgb[:, 1, height : srgb.shape[2] - height, width : srgb.shape[3] - width]
+    middle = middle_half(srgb[:, 1, ...])
     values = xp.sort(xp.reshape(middle, (middle.shape[0], -1)), axis=-1)
     level = srgb_decode(values[:, values.shape[1] // 2])
     return (USUAL / xp.clip(level, _DARKEST, None)) ** SHARE

@@ -18,10 +18,9 @@ import onnxruntime
 
 from bioface.cores import usable_cores
 from bioface.errors import InputError
-from bioface.photo.exposure import factor_to_usual, relit
 from bioface.photo.known import NOTHING, KnownScene
-from bioface.photo.mirror import merge
 from bioface.photo.network import Reading
+from bioface.photo.shown import read_shown
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit, unit_slope
@@ -103,18 +102,16 @@ class OnnxNetwork:
         told: dict[str, np.ndarray] = {}
         if any(known.given):
             told = {f"known_{name}": v for name, v in known.inputs(self.camera).items()}
-        channels_first = srgb.transpose(2, 0, 1)[None]
-        factor = factor_to_usual(channels_first)
-        seen = relit(channels_first, factor)[0].transpose(1, 2, 0)
-        both = self._run(np.stack([seen, seen[:, ::-1]]), told=told)
-        out = {name: values[0] for name, values in merge(_in_unit(both)).items()}
+        crop = _channels_first(srgb[None])
+        shown = read_shown(crop, lambda both: _in_unit(self._run(both, told=told)))
+        out = {name: values[0] for name, values in shown.items()}
         b = out["b"].astype(np.float64)
         weights = out["illuminant_weights"].astype(np.float64)
         return Reading(
             melanin_u=out["melanin"],
             haemoglobin_u=out["haemoglobin"],
-            diffuse_shading=out["diffuse_shading"] / factor,
-            specular_shading=out["specular_shading"] / factor,
+            diffuse_shading=out["diffuse_shading"],
+            specular_shading=out["specular_shading"],
             mask=out["mask"],
             illuminant_weights=weights / weights.sum(),
             daylight_kelvin=float(out["daylight_kelvin"]),
@@ -129,15 +126,14 @@ class OnnxNetwork:
 
     def skin_masks(self, srgb: np.ndarray) -> np.ndarray:
         """Probability of skin (B, h, w) of crops (B, h, w, 3) of sRGB in 0-1."""
-        return self._run(srgb, ["mask"])["mask"]
+        return self._run(_channels_first(srgb), ["mask"])["mask"]
 
     def _run(
         self,
-        srgb: np.ndarray,
+        images: np.ndarray,
         names: list[str] | None = None,
         told: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
-        images = np.ascontiguousarray(srgb.transpose(0, 3, 1, 2), np.float32)
         names = names or [output.name for output in self.session.get_outputs()]
         accepted = {entry.name: entry.shape for entry in self.session.get_inputs()}
         told = told or {}
@@ -146,11 +142,15 @@ class OnnxNetwork:
                 "these ONNX weights cannot be told light or camera; pass the .safetensors file "
                 "they were made from, which torch reads: pip install 'bioface[train]'"
             )
-        inputs = {"srgb": images}
+        inputs = {"srgb": np.ascontiguousarray(images, np.float32)}
         for name in accepted.keys() & _UNKNOWN.keys():
             values = told.get(name, np.full(accepted[name][1], _UNKNOWN[name], np.float32))
             inputs[name] = np.repeat(values[None], len(images), axis=0)
         return dict(zip(names, self.session.run(names, inputs), strict=True))
+
+
+def _channels_first(srgb: np.ndarray) -> np.ndarray:
+    return srgb.transpose(0, 3, 1, 2)
 
 
 def _in_unit(out: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -68,6 +68,15 @@ def srgb_decode(encoded: Any) -> Array:
     return xp.where(encoded <= 0.04045, encoded / 12.92, power)
 
 
+def log_chroma(linear: Any, darkest: float) -> Array:
+    """Log ratios (..., 2) of red and of blue to green of linear (..., 3), at least `darkest`."""
+    linear = as_array(linear)
+    xp = array_namespace(linear)
+    logs = xp.log(xp.clip(linear, darkest, None))
+    red, green, blue = (logs[..., k] for k in range(3))
+    return xp.stack([red - green, blue - green], axis=-1)
+
+
 def _tone(values: Array, tone: Any) -> tuple[Array, Array]:
     """Exponent and contrast of `tone` (*batch, 2), shaped to broadcast over (*batch, ..., 3)."""
     tone = like(values, as_array(tone))

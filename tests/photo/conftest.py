@@ -26,18 +26,25 @@ def portrait(astronaut) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    """A weight file of a small untrained network."""
+def encoder():
+    """A small untrained network."""
     torch = pytest.importorskip("torch")
-    from bioface.learn.decoder import Decoder
     from bioface.learn.encoder import Encoder, EncoderConfig
-    from bioface.learn.weights import save_weights
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = Encoder(
-            EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=64)
+        config = EncoderConfig(
+            widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=64
         )
+        return Encoder(config).eval()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory, encoder):
+    """A weight file of the small untrained network."""
+    from bioface.learn.decoder import Decoder
+    from bioface.learn.weights import save_weights
+
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     save_weights(path, encoder, Decoder())
     return path

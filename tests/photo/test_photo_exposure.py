@@ -38,15 +38,12 @@ def test_black_crops_stay_finite_and_nothing_leaves_the_range():
 
 
 @pytest.mark.torch
-def test_shading_is_that_of_the_crop_as_given():
-    torch = pytest.importorskip("torch")
+def test_shading_is_that_of_the_crop_as_given(encoder):
+    import torch
+
     from bioface.learn.crop_reading import read_crops
-    from bioface.learn.encoder import Encoder, EncoderConfig
     from bioface.photo.mirror import merge
 
-    torch.manual_seed(0)
-    config = EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
-    encoder = Encoder(config).eval()
     image = torch.from_numpy(crops(0.5, 0.02)).float()
     factor = factor_to_usual(image)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import numpy as np
 
 from bioface.evaluate.measure import Photos, Readings, albedo_of
 from bioface.spectral.camera import CameraModel
-from bioface.spectral.colour import srgb_decode
+from bioface.spectral.colour import log_chroma, srgb_decode
 from bioface.spectral.formation import Camera
 from bioface.spectral.illuminant import cct, illuminant
 from bioface.spectral.skin import SkinModel
@@ -43,12 +43,12 @@ class TableInversion:
         )
         self._u = np.stack([melanin, haemoglobin], -1).astype(np.float32)
         self._colour = (reflectance @ projection).astype(np.float32)
-        self._nearest = _Nearest.of(_chroma(self._colour))
+        self._nearest = _Nearest.of(log_chroma(self._colour, _DARKEST))
 
     def read(self, photos: Photos) -> Readings:
         """Look every pixel up."""
         linear = srgb_decode(photos.srgb)
-        node = self._nearest.look_up(_chroma(linear))
+        node = self._nearest.look_up(log_chroma(linear, _DARKEST))
         melanin, haemoglobin = np.moveaxis(self._u[node], -1, 0)
         colour = self._colour[node]
         shading = linear.sum(-1) / colour.sum(-1)
@@ -63,12 +63,6 @@ class TableInversion:
             cct_kelvin=np.full(count, self._kelvin),
             sensitivities=np.broadcast_to(self._sensitivities, (count, 33, 3)),
         )
-
-
-def _chroma(linear: np.ndarray) -> np.ndarray:
-    """(..., 2) log ratios of red and blue to green."""
-    red, green, blue = np.moveaxis(np.log(np.maximum(linear, _DARKEST)), -1, 0)
-    return np.stack([red - green, blue - green], -1)
 
 
 class _Nearest(NamedTuple):
