@@ -24,7 +24,7 @@ _REBIAS = np.uint32((127 - 15) << 23)
 _SMALLEST_HALF = _F(2.0**-24)
 
 # The order of `bioface.learn.planes.CHANNELS`.
-_SHADING, _PIGMENTS, _MASK, _COVERAGE, _REFLECTANCE, _LIPS, _END = 0, 6, 8, 9, 10, 14, 15
+_SHADING, _PIGMENTS, _MASK, _COVERAGE, _REFLECTANCE, _LIPS, _END = 0, 6, 8, 9, 10, 14, 18
 
 _BEFORE, _BEHIND = 1, 2
 """Zeros around a plane, so that pixels outside need no exception."""
@@ -36,7 +36,7 @@ class Pack(NamedTuple):
     Attributes
     ----------
     channels
-        (15,) where those of `bioface.learn.planes.CHANNELS` are.
+        (18,) where those of `bioface.learn.planes.CHANNELS` are.
     lowest, rise
         (2,) cube roots of the fractions of melanin and haemoglobin at u = 0, and their rise to 1.
     lips
@@ -73,7 +73,7 @@ def _cube_root(x: np.float32) -> np.float32:
 
 @compiled
 def _load(halves: np.ndarray, pack: Pack, planes: np.ndarray) -> None:
-    """Channels of a sample (C, S, S) into the middle of planes (15, S + 3, S + 3)."""
+    """Channels of a sample (C, S, S) into the middle of planes (18, S + 3, S + 3)."""
     size = halves.shape[1]
     for k in range(_END):
         for y in range(size):
@@ -104,6 +104,10 @@ def _weigh(planes: np.ndarray, pack: Pack) -> None:
         row = planes[_LIPS, y, _BEFORE:last]
         for i in range(count):
             row[i] = mask[i] if row[i] == pack.lips else _ZERO
+        for k in range(_LIPS + 1, _END):
+            row = planes[k, y, _BEFORE:last]
+            for i in range(count):
+                row[i] *= mask[i]
 
 
 @compiled
@@ -173,7 +177,7 @@ def crop(
     affine
         (n, 2, 3) as for `bioface.learn.planes.move`.
     out
-        (n, 15, size, size), written.
+        (n, 18, size, size), written.
     """
     pitch = halves.shape[2] + _BEFORE + _BEHIND
     planes = np.zeros((_END, pitch, pitch), np.float32)

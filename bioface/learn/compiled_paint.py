@@ -15,7 +15,7 @@ _TILE = 256
 _ROW, _TWO_ROWS = _U(_TILE), _U(2 * _TILE)
 
 # The order of `bioface.learn.planes.CHANNELS`.
-_DIFFUSE, _SPECULAR, _MASK, _COVERAGE, _REFLECTANCE, _END = 0, 3, 8, 9, 10, 15
+_DIFFUSE, _SPECULAR, _MASK, _COVERAGE, _REFLECTANCE, _END = 0, 3, 8, 9, 10, 14
 
 
 @compiled
@@ -37,7 +37,7 @@ def add_light(
     lit
         (m,) images under this illuminant, of which the other arrays tell.
     planes
-        (n, 15, P) of all images.
+        (n, 18, P) of all images.
     skin
         (m, 3, P) raw of the reflectance of skin, by its share of the pixel.
     basis
@@ -88,7 +88,7 @@ def expose(
     Parameters
     ----------
     raw, planes
-        (n, 3, P) and (n, 15, P).
+        (n, 3, P) and (n, 18, P).
     matrix, diffuse, specular
         (n, 3, 3), (n, 3) and (n, 3) that they are multiplied with.
     linear, diffuse_shading, specular_shading

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from bioface.learn.encoder import Encoder, Known, Prediction
-from bioface.learn.tensors import map_tensors
 from bioface.photo.shown import read_shown
 
 
 def read_crops(encoder: Encoder, image: Tensor, known: Known | None = None) -> Prediction:
     """What the encoder says of crops (B, 3, H, W): see `bioface.photo.shown.read_shown`."""
-    told = map_tensors(known, lambda tensor: torch.cat([tensor, tensor]))
+    told = None if known is None else known.with_mirrored()
 
     def read(both: Tensor) -> dict[str, Tensor]:
         return vars(encoder(both.contiguous(memory_format=torch.channels_last), known=told))

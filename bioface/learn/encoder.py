@@ -6,8 +6,8 @@ physical. Different from the paper: a pixel-unshuffle stem, residual blocks, nor
 below the first level (so that one image is a batch), a scene branch that looks at several places
 of the image at once and reads their colours directly, pigments as a face-level value plus a local
 residual, and a last full-resolution stage that sees the photo's own pixels and is steered by the
-scene, so that colour is inverted where detail is. The network can be told camera, illuminant and
-white balance when they are known (`Known`), and says how sure it is of the pigments.
+scene, so that colour is inverted where detail is. The network can be told camera, illuminant,
+white balance and normals when they are known (`Known`), and says how sure it is of the pigments.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ MAPS = (
 )
 _LIGHT_CODE = 8
 _GIVEN = 3
+_NORMALS_WIDTH = 32
 _TO_LIGHT_CODE = np.linalg.pinv(bernstein_basis(_LIGHT_CODE))
 
 
@@ -71,6 +72,8 @@ class EncoderConfig:
         Coefficients of the camera model.
     size
         Side of the crops it was trained on, pixels; other sizes work.
+    normals
+        Whether it can be told normals.
     """
 
     widths: tuple[int, ...] = (32, 64, 112, 176, 240)
@@ -81,12 +84,16 @@ class EncoderConfig:
     scene: int = 256
     components: int = 6
     size: int = 128
+    normals: bool = True
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EncoderConfig:
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        """The inverse of `dataclasses.asdict` after a trip through JSON.
+
+        Files from before networks could be told normals do not say that theirs cannot.
+        """
         lists = {name: tuple(values[name]) for name in ("widths", "blocks")}
-        return cls(**(values | lists))
+        return cls(**({"normals": False} | values | lists))
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,16 @@ class Known:
         (B, 2) red and blue white-balance error factors (green is 1).
     given
         (B, 3) 1 where b, spd and gains of a photo are known; what is not known is not looked at.
+    normals
+        (B, 3, H, W) unit normals of the skin, x to the right, y up, z to the camera, of the photo's
+        height and width; 0 where they are not known. None where they are known of no photo.
     """
 
     b: Tensor
     spd: Tensor
     gains: Tensor
     given: Tensor
+    normals: Tensor | None = None
 
     def code(self) -> Tensor:
         """(B, N + 8 + 2 + 3) what the network is told: zeros for what is not known."""
@@ -117,6 +128,18 @@ class Known:
         parts = (self.b, relative.clamp_min(0.02).log() @ basis, 10 * self.gains.log())
         told = [part * flag[:, None] for part, flag in zip(parts, self.given.T, strict=True)]
         return torch.cat([*told, self.given], 1)
+
+    def with_mirrored(self) -> Known:
+        """Of 2 B photos: these, then their mirror images."""
+        both = {
+            name: torch.cat([value, value])
+            for name, value in vars(self).items()
+            if value is not None and name != "normals"
+        }
+        if self.normals is None:
+            return Known(**both)
+        mirrored = self.normals.flip(-1) * self.normals.new_tensor([-1, 1, 1])[:, None, None]
+        return Known(**both, normals=torch.cat([self.normals, mirrored]))
 
 
 @dataclass(frozen=True)
@@ -203,6 +226,7 @@ class Encoder(nn.Module):
             nn.Conv2d(48, _EXPANDED * factor**2, 3, padding=1),
         )
         self.fusion = _Fusion(config)
+        self.normals = _Normals(config) if config.normals else None
 
     def forward(self, srgb: Tensor, known: Known | None = None) -> Prediction:
         """Read a batch of face crops.
@@ -213,12 +237,21 @@ class Encoder(nn.Module):
             (B, 3, H, W) sRGB-encoded, 0-1, upright, the face centred: the crop's side is about
             1.8 times the larger side of the box around the 68 landmarks.
         known
-            Camera, illuminant or white balance, where the caller knows them.
+            Camera, illuminant, white balance or normals, where the caller knows them.
+
+        Raises
+        ------
+        ValueError
+            Told normals, a network that cannot be told.
         """
         height, width = srgb.shape[-2:]
         features = _features(self._pad(srgb))
         features = features.contiguous(memory_format=torch.channels_last)
         x = self.stem(functional.pixel_unshuffle(features, self.config.unshuffle))
+        if known is not None and known.normals is not None:
+            if self.normals is None:
+                raise ValueError("weights from before networks could be told normals")
+            x = x + self.normals(self._pad(known.normals))
         skips = []
         for i, block in enumerate(self.down_blocks):
             x = block(x)
@@ -250,6 +283,7 @@ class Encoder(nn.Module):
 
 _FEATURES = 6
 _EXPANDED = 16
+_KNOWN_LENGTH = 0.25  # squared
 
 
 def _features(srgb: Tensor) -> Tensor:
@@ -308,6 +342,27 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.first(functional.relu(self.norm(x)))
         return x + self.second(functional.relu(inner))
+
+
+class _Normals(nn.Module):
+    """What the stem adds for normals; without biases, so that it adds nothing where none are known.
+
+    It starts as adding nothing at all.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.unshuffle = config.unshuffle
+        channels = 4 * config.unshuffle**2
+        self.first = nn.Conv2d(channels, _NORMALS_WIDTH, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(_NORMALS_WIDTH, config.widths[0], 3, padding=1, bias=False)
+        _fill(self.second, 0.0)
+
+    def forward(self, normals: Tensor) -> Tensor:
+        """(B, W, H / f, W / f) of normals (B, 3, H, W), 0 where they are not known."""
+        known = (normals.square().sum(1, keepdim=True) > _KNOWN_LENGTH).to(normals.dtype)
+        planes = functional.pixel_unshuffle(torch.cat([normals, known], 1), self.unshuffle)
+        return self.second(functional.relu(self.first(planes)))
 
 
 class _SceneBranch(nn.Module):

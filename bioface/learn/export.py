@@ -35,8 +35,8 @@ from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, unit_slope
 
 OPSET = 18
 INPUT = "srgb"
-KNOWN = tuple(f"known_{field.name}" for field in dataclasses.fields(Known))
-"""Names of the graph's further inputs: the members of `Known`."""
+KNOWN = tuple(f"known_{field.name}" for field in dataclasses.fields(Known))[:4]
+"""Names of the graph's further inputs: the members of `Known` but for normals."""
 
 OUTPUTS = tuple(field.name.replace("_u", "") for field in dataclasses.fields(Prediction))
 """Names of the graph's outputs: the members of `Prediction`, pigments as volume fractions."""

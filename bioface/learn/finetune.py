@@ -36,7 +36,7 @@ from bioface.learn.pretrain import data_sha256
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split, split_samples
-from bioface.learn.supervision import supervised_losses
+from bioface.learn.supervision import supervised_losses, told
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
@@ -100,8 +100,9 @@ class Finetuning(Training):
         )
         if replay is not None:
             rendered, targets = replay
+            known = told(targets, self.global_step, self.global_rank, self.world)
             replayed = supervised_losses(
-                self.encode(rendered), self.decoder, targets, self.global_step
+                self.encode(rendered, known=known), self.decoder, targets, self.global_step
             )
             found["replay"] = torch.stack(list(replayed.values())).sum()
         return {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}

@@ -45,7 +45,7 @@ class Light:
 
 
 def white_balanced_raw(planes: Tensor, pigments: Tensor, light: Light, skin: SkinModel) -> Tensor:
-    """Raw (n, 3, H W) of planes (n, 15, H, W) and pigments (n, 2, H, W), summed over light groups.
+    """Raw (n, 3, H W) of planes (n, 18, H, W) and pigments (n, 2, H, W), summed over light groups.
 
     The pixels' reflectance is that of skin and of everything else, by their shares.
     """
@@ -121,7 +121,7 @@ def _add_light(
 ) -> None:
     """Add to raw (n, 3, P) of the images `lit` (m,) what comes back of one illuminant.
 
-    Of all images `planes` (n, 15, P); of those lit raw of the reflectance of skin (m, 3, P) and of
+    Of all images `planes` (n, 18, P); of those lit raw of the reflectance of skin (m, 3, P) and of
     the basis of others (m, 3, 4), and what `diffuse` and `specular` shading are multiplied with
     (m, 3, 3: channel, group).
     """

@@ -24,19 +24,22 @@ CHANNELS = (
     "coverage",
     *(f"reflectance.{k}" for k in range(4)),
     "region",
+    *(f"normal.{axis}" for axis in "XYZ"),
 )
 DIFFUSE, SPECULAR, PIGMENTS = slice(0, 3), slice(3, 6), slice(6, 8)
-MASK, COVERAGE, REFLECTANCE, LIPS = 8, 9, slice(10, 14), 14
+MASK, COVERAGE, REFLECTANCE, LIPS, NORMALS = 8, 9, slice(10, 14), 14, slice(15, 18)
+
+HALF = 0.5
 
 LIPS_REGION = 8
 """The lips among the region names of `synth.scene.REGIONS`."""
 
 
 class Planes:
-    """Reads samples at one size: (n, 15, size, size) in the order of `CHANNELS`, lips at the end.
+    """Reads samples at one size: (n, 18, size, size) as `CHANNELS` says, lips for the region.
 
     Samples larger than `size` are averaged down once; the result is kept in memory that processes
-    forked from this one share (`size`^2 x 30 bytes a sample).
+    forked from this one share (`size`^2 x 36 bytes a sample).
 
     Parameters
     ----------
@@ -68,10 +71,10 @@ class Planes:
         self._share()
 
     def crop(self, indices: np.ndarray, affine: Tensor, out: Tensor) -> None:
-        """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 15, size, size).
+        """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 18, size, size).
 
         Shading and pigments (in u) are means over what they belong to; reflectance is weighted by
-        the share of what is neither skin nor background, lips by the share of skin.
+        the share of what is neither skin nor background, lips and normals by the share of skin.
         """
         if self._smaller:
             self._keep(indices)
@@ -106,7 +109,7 @@ class Planes:
                 self._filled[i] = 1
 
     def _read(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """Weighted planes (n, 15, S, S), which travel to the device as half floats."""
+        """Weighted planes (n, 18, S, S), which travel to the device as half floats."""
         if self._smaller:
             return torch.from_numpy(self._kept[indices]).to(device)
         return weigh(torch.stack([self._stored(i) for i in indices]).to(device).float())
@@ -116,10 +119,10 @@ class Planes:
 
 
 def weigh(planes: Tensor) -> Tensor:
-    """Weight float32 planes (n, 15, S, S), in place, by what they belong to, so that means add up.
+    """Weight float32 planes (n, 18, S, S), in place, by what they belong to, so that means add up.
 
-    Shading by coverage, pigments (in u from here on) and lips by the share of skin, reflectance by
-    the share of what is neither skin nor background.
+    Shading by coverage, pigments (in u from here on), lips and normals by the share of skin,
+    reflectance by the share of what is neither skin nor background.
     """
     mask, coverage = planes[:, MASK], planes[:, COVERAGE]
     planes[:, DIFFUSE] *= coverage[:, None]
@@ -128,6 +131,7 @@ def weigh(planes: Tensor) -> Tensor:
         planes[:, k] = to_unit(planes[:, k].clamp_min(0), bounds) * mask
     planes[:, REFLECTANCE] *= (coverage - mask).clamp_min(0)[:, None]
     planes[:, LIPS] = (planes[:, LIPS] == LIPS_REGION) * mask
+    planes[:, NORMALS] *= mask[:, None]
     return planes
 
 
@@ -137,10 +141,10 @@ def _shared(count: int) -> np.ndarray:
 
 
 def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
-    """Crop, roll and mirror (n, 15, S, S) planes by affine (n, 2, 3) to (n, 15, size, size).
+    """Crop, roll and mirror (n, 18, S, S) planes by affine (n, 2, 3) to (n, 18, size, size).
 
-    Shading and pigments are divided by what weighted them; reflectance, lips, mask and coverage
-    keep their weights. In float32.
+    Shading and pigments are divided by what weighted them; reflectance, lips, normals, mask and
+    coverage keep their weights, and normals their direction in the sample. In float32.
     """
     axis = (2 * torch.arange(size, device=affine.device, dtype=affine.dtype) + 1) / size - 1
     of_x, of_y, shift = affine[..., None, None].unbind(2)
@@ -149,3 +153,18 @@ def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
     moved[:, 0:6] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
     moved[:, PIGMENTS] /= moved[:, MASK : MASK + 1].clamp_min(1e-3)
     return moved
+
+
+def turn_normals(planes: Tensor, affine: Tensor, out: Tensor) -> None:
+    """Write the normals of moved planes (n, 18, H, W), turned with the photo: (n, 3, H, W).
+
+    Of unit length, and 0 where less than half of the pixel is skin.
+    """
+    turn = affine[:, :, :2] / affine[:, :, :2].det().abs().sqrt()[:, None, None]
+    flip = torch.tensor([1.0, -1.0], device=affine.device)  # y is up in normals, down in images
+    turn = flip[:, None] * turn.transpose(1, 2) * flip
+    normals = planes[:, NORMALS]
+    out[:, :2] = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
+    out[:, 2] = normals[:, 2]
+    length = out.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
+    out *= (planes[:, MASK : MASK + 1] > HALF) / length

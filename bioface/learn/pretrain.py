@@ -241,8 +241,11 @@ def _module(
         if earlier is None:
             encoder = Encoder(EncoderConfig(components=components, size=options.size))
         else:
-            encoder = Encoder(dataclasses.replace(earlier.encoder.config, size=options.size))
-            encoder.load_state_dict(earlier.encoder.state_dict())
+            encoder = Encoder(
+                dataclasses.replace(earlier.encoder.config, size=options.size, normals=True)
+            )
+            # An earlier network may lack what can be told normals, which begins as adding nothing.
+            encoder.load_state_dict(encoder.state_dict() | earlier.encoder.state_dict())
     assert options.learning_rate is not None
     return kind(
         encoder,

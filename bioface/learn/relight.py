@@ -29,6 +29,7 @@ from bioface.learn.planes import (
     LIPS,
     MASK,
     Planes,
+    turn_normals,
 )
 from bioface.learn.splits import Splits
 from bioface.learn.tensors import map_tensors
@@ -52,6 +53,9 @@ class Targets:
         As in `Prediction`.
     lips
         (B, H, W) share of the pixel that is lips, which scores leave out.
+    normals
+        (B, 3, H, W) unit normals of the skin, relief included, x to the right, y up, z to the
+        camera; 0 where there is less than half of skin.
     b
         (B, N) camera coefficients; of a measured camera those of the nearest in the model.
     sensitivities
@@ -74,6 +78,7 @@ class Targets:
     specular_shading: Tensor
     mask: Tensor
     lips: Tensor
+    normals: Tensor
     b: Tensor
     sensitivities: Tensor
     method: Method
@@ -174,13 +179,15 @@ class Relighter:
         The same `rng` state gives the same batch.
         """
         config = self._condition(rng)
-        planes = self._moved(np.asarray(indices), config, rng)
+        affine = self._placement(len(indices), config, rng)
+        planes = self._moved(np.asarray(indices), affine)
         image, side = (len(planes), 3, self.size, self.size), (self.size, self.size)
-        photo, linear = (empty_for_loader(image, self.device) for _ in range(2))
+        photo, linear, normals = (empty_for_loader(image, self.device) for _ in range(3))
         maps = empty_for_loader((6, len(planes), *side), self.device)
         melanin_u, haemoglobin_u, diffuse, specular, mask, lips = maps
         mask.copy_(planes[:, MASK])
         lips.copy_(planes[:, LIPS])
+        turn_normals(planes, affine, normals)
         pigments = draw_pigments(planes, config, rng)
         melanin_u.copy_(pigments[:, 0])
         haemoglobin_u.copy_(pigments[:, 1])
@@ -203,6 +210,7 @@ class Relighter:
             specular_shading=specular,
             mask=mask,
             lips=lips,
+            normals=normals,
             tone=torch.cat(tones),
             linear=linear.permute(0, 2, 3, 1),
             **truth,
@@ -233,17 +241,14 @@ class Relighter:
         for first in range(0, count, step):
             yield slice(first, first + step)
 
-    def _moved(
-        self, indices: np.ndarray, config: RelightConfig, rng: np.random.Generator
-    ) -> Tensor:
-        """Planes (B, 15, size, size) of the samples, cropped, rolled and mirrored."""
-        count = len(indices)
+    def _placement(self, count: int, config: RelightConfig, rng: np.random.Generator) -> Tensor:
+        """How samples are cropped, rolled and mirrored: (B, 2, 3) from the photo to the sample."""
         zoom = rng.uniform(*config.zoom, count)
         angle = np.deg2rad(config.rotation_degrees) * rng.uniform(-1, 1, count)
         shift = 2 * config.shift * rng.uniform(-1, 1, (count, 2))
         mirror = np.where(rng.random(count) < 0.5, -1.0, 1.0)
         cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-        affine = self._tensor(
+        return self._tensor(
             np.stack(
                 [
                     np.stack([cosine * mirror, -sine, shift[:, 0]], 1),
@@ -252,6 +257,10 @@ class Relighter:
                 1,
             )
         )
+
+    def _moved(self, indices: np.ndarray, affine: Tensor) -> Tensor:
+        """Planes (B, 18, size, size) of the samples, cropped, rolled and mirrored."""
+        count = len(indices)
         planes = torch.empty(count, len(CHANNELS), self.size, self.size, device=self.device)
         for images in self._chunks(count):
             self._planes.crop(indices[images], affine[images], planes[images])

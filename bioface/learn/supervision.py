@@ -15,7 +15,7 @@ RENDER_STRIDE = 4
 """The appearance loss looks at every 4th pixel of every 4th row, another offset each step."""
 
 TOLD_SHARE = 1 / 6
-"""Share of the photos whose camera, illuminant or white balance the network is told."""
+"""Share of the photos whose camera, illuminant, white balance or normals the network is told."""
 
 
 class Pretraining(Training):
@@ -29,15 +29,23 @@ class Pretraining(Training):
 
 
 def told(targets: Targets, step: int, rank: int = 0, world: int = 1) -> Known:
-    """What the network is told in a step: of most photos nothing, of some camera, light or gains.
+    """What the network is told in a step: of most photos nothing, of some camera, light and so on.
 
-    Camera and illuminant are each known of a sixth of the photos, white balance of as many;
-    of another twelfth all three. Process `rank` of `world` has but its share of the photos.
+    Camera and illuminant are each known of a sixth of the photos, white balance and normals of as
+    many; of another twelfth the first three. Process `rank` of `world` has but its share of the
+    photos.
     """
     generator = torch.Generator().manual_seed(step)
-    drawn = torch.rand(world * len(targets.b), 4, generator=generator)[rank::world]
-    given = (drawn[:, :3] < TOLD_SHARE) | (drawn[:, 3:] < TOLD_SHARE / 2)
-    return Known(targets.b, targets.spd, targets.gains, given.to(targets.b))
+    drawn = torch.rand(world * len(targets.b), 5, generator=generator)[rank::world]
+    given = (drawn[:, :3] < TOLD_SHARE) | (drawn[:, 3:4] < TOLD_SHARE / 2)
+    shaped = (drawn[:, 4] < TOLD_SHARE).to(targets.normals)
+    return Known(
+        targets.b,
+        targets.spd,
+        targets.gains,
+        given.to(targets.b),
+        targets.normals * shaped[:, None, None, None],
+    )
 
 
 def supervised_losses(

@@ -9,7 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bioface.learn.planes import CHANNELS, COVERAGE, MASK, PIGMENTS, SPECULAR, weigh  # noqa: E402
+from bioface.learn.planes import (  # noqa: E402
+    CHANNELS,
+    COVERAGE,
+    MASK,
+    NORMALS,
+    PIGMENTS,
+    SPECULAR,
+    weigh,
+)
 from bioface.packed import read_packed  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -20,12 +28,11 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "carry_pack"
 def test_a_carried_pack_is_the_pack_up_to_its_levels(pack_path, tmp_path):
     packed = read_packed(pack_path)
     size = packed.images.shape[-1]
-    for stage in (
-        ("squeeze", pack_path, tmp_path / "small.zip", "--size", str(size)),
-        ("unpack", tmp_path / "small.zip", tmp_path / "again.pack"),
-    ):
-        subprocess.run([sys.executable, SCRIPT, *map(str, stage)], check=True, capture_output=True)
-    again = read_packed(tmp_path / "again.pack")
+    small, again = tmp_path / "small.zip", tmp_path / "again.pack"
+    for stage in (("squeeze", pack_path, small, "--size", size), ("unpack", small, again)):
+        done = run(*stage)
+        assert done.returncode == 0, done.stderr
+    again = read_packed(again)
     assert again.channels == CHANNELS
     assert len(again) == len(packed)
     for before, after in zip(packed.images[:, packed.index(CHANNELS)], again.images, strict=True):
@@ -38,3 +45,30 @@ def test_a_carried_pack_is_the_pack_up_to_its_levels(pack_path, tmp_path):
         largest = expected[shading].amax((1, 2), keepdim=True).clamp_min(1e-3)
         error = (expected - found)[shading] / largest
         assert error[:, skin].abs().max() < 0.02
+        assert (expected - found)[NORMALS][:2, skin].abs().max() < 1 / 32
+        assert (found[NORMALS][:, skin].square().sum(0) - 1).abs().max() < 1e-2
+
+
+def test_several_files_become_one_pack(pack_path, tmp_path):
+    small, both = tmp_path / "small.zip", tmp_path / "both.pack"
+    assert run("squeeze", pack_path, small, "--size", 16).returncode == 0
+    assert run("unpack", small, small, both).returncode == 0
+    packed = read_packed(both)
+    count = len(read_packed(pack_path))
+    assert len(packed) == 2 * count
+    assert np.array_equal(packed.images[:count], packed.images[count:])
+
+
+def test_files_of_different_sizes_do_not_become_one_pack(pack_path, tmp_path):
+    small, smaller, both = (tmp_path / name for name in ("a.zip", "b.zip", "both.pack"))
+    assert run("squeeze", pack_path, small, "--size", 16).returncode == 0
+    assert run("squeeze", pack_path, smaller, "--size", 12).returncode == 0
+    done = run("unpack", small, smaller, both)
+    assert done.returncode == 1
+    assert "b.zip: other channels or size than in" in done.stderr
+    assert not both.exists()
+
+
+def run(*stage):
+    command = [sys.executable, SCRIPT, *map(str, stage)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)

@@ -45,6 +45,41 @@ def test_only_what_is_given_changes_the_reading():
         assert not torch.allclose(*readings)
 
 
+def test_normals_change_the_reading_where_they_are_known():
+    torch.manual_seed(0)
+    encoder = Encoder(SMALL).eval()
+    images = torch.rand(2, 3, 37, 50)
+    normals = torch.zeros(2, 3, 37, 50)
+    normals[1, 2] = 1
+    told = dataclasses.replace(a_known([0, 0, 0]), normals=normals)
+    fresh = encoder(images).melanin_u
+    torch.testing.assert_close(encoder(images, told).melanin_u, fresh)
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    alone, knowing = encoder(images).melanin_u, encoder(images, told).melanin_u
+    torch.testing.assert_close(knowing[0], alone[0])
+    assert not torch.allclose(knowing[1], alone[1])
+
+
+def test_normals_of_mirrored_photos_are_mirrored():
+    normals = torch.zeros(2, 3, 4, 4)
+    normals[:, 0, :, 0] = 1
+    known = dataclasses.replace(a_known([1, 1, 0]), normals=normals).with_mirrored()
+    assert torch.equal(known.normals[2:, 0, :, 3], -torch.ones(2, 4))
+    assert torch.equal(known.normals[:2], normals)
+    assert torch.equal(known.b[2:], known.b[:2])
+    assert a_known([1, 1, 0]).with_mirrored().normals is None
+
+
+def test_a_network_from_before_normals_says_that_it_cannot_be_told():
+    values = dataclasses.asdict(SMALL)
+    del values["normals"]
+    encoder = Encoder(EncoderConfig.from_dict(json.loads(json.dumps(values))))
+    told = dataclasses.replace(a_known([0, 0, 0]), normals=torch.zeros(2, 3, 32, 32))
+    with pytest.raises(ValueError, match="told normals"):
+        encoder(torch.rand(2, 3, 32, 32), told)
+
+
 def test_the_scale_of_a_known_illuminant_does_not_matter(encoder):
     known = a_known([0, 1, 0])
     brighter = dataclasses.replace(known, spd=7 * known.spd)
@@ -91,7 +126,8 @@ def test_every_parameter_gets_a_gradient():
     net = Encoder(SMALL)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    prediction = net(torch.rand(2, 3, 32, 32), a_known([1, 1, 1]))
+    known = dataclasses.replace(a_known([1, 1, 1]), normals=torch.rand(2, 3, 32, 32))
+    prediction = net(torch.rand(2, 3, 32, 32), known)
     sum(value.square().mean() for value in vars(prediction).values()).backward()
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -11,6 +11,8 @@ from bioface.errors import InputError  # noqa: E402
 from bioface.learn.batches import RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
 from bioface.learn.fused import SWITCH, to_be_compiled  # noqa: E402
+from bioface.learn.planes import CHANNELS as PLANES  # noqa: E402
+from bioface.learn.planes import COVERAGE, MASK, NORMALS, move, turn_normals  # noqa: E402
 from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.learn.splits import split  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
@@ -90,6 +92,9 @@ def test_compiled_loops_draw_what_torch_operations_do(packed, size, seed, monkey
     for name in ("melanin_u", "haemoglobin_u", "diffuse_shading", "specular_shading", "linear"):
         ours, theirs = getattr(truth, name)[surely], getattr(expected, name)[surely]
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3, msg=name)
+    whole = expected.mask > 0.6
+    ours, theirs = (t.normals.permute(0, 2, 3, 1)[whole] for t in (truth, expected))
+    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
     for name in ("mask", "lips"):
         ours, theirs = getattr(truth, name), getattr(expected, name)
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0, msg=name)
@@ -135,6 +140,31 @@ def test_the_truth_explains_the_photo(packed):
     shown = apply_tone(truth.linear, truth.tone).permute(0, 3, 1, 2)
     difference = (shown - photo).abs().permute(0, 2, 3, 1)[skin]
     assert difference.median() < 0.01
+
+
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+@pytest.mark.parametrize("degrees", [0.0, 25.0, -140.0])
+def test_normals_turn_with_the_photo(mirror, degrees):
+    """On a sphere they point away from its middle, however the photo is rolled and mirrored."""
+    size, radius, zoom = 48, 0.8, 1.2
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32) / radius
+    inside = (x**2 + y**2 < 1).astype(np.float32)
+    planes = torch.zeros(1, len(PLANES), size, size)
+    planes[0, MASK] = planes[0, COVERAGE] = torch.from_numpy(inside)
+    z = np.sqrt(np.clip(1 - x**2 - y**2, 0, None))
+    planes[0, NORMALS] = torch.from_numpy(np.stack([x, -y, z]) * inside)
+    angle = np.deg2rad(degrees)
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+    affine = torch.tensor([[[mirror * cosine, -sine, 0], [mirror * sine, cosine, 0]]])
+    moved = move(planes, affine.float(), size)
+    normals = torch.empty(1, 3, size, size)
+    turn_normals(moved, affine.float(), normals)
+    sure = moved[0, MASK] > 0.99
+    expected = np.stack([x, -y]) / zoom
+    found = normals[0][:, sure].numpy()
+    assert np.abs(found[:2] - expected[:, sure]).max() < 0.06
+    np.testing.assert_allclose(np.square(found).sum(0), 1, atol=1e-4)
+    assert (normals[0][:, moved[0, MASK] < 0.4] == 0).all()
 
 
 def test_redrawn_pigments_fill_the_range(packed):

@@ -50,7 +50,7 @@ def rows(out):
 
 
 def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
-    report = pretraining.pretrain(options(pack_path, tmp_path / "run", steps=40))
+    report = pretraining.pretrain(options(pack_path, tmp_path / "run", steps=80))
     model = load_weights(tmp_path / "run" / "weights.safetensors")
     assert model.sha256 == report["weights_sha256"]
     assert model.metadata["stage"] == "pretrain"
@@ -62,7 +62,7 @@ def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
         assert 0 < accuracy["melanin"]["within"] <= accuracy["melanin"]["rmse"] < 1
         assert sum(group["photos"] for group in accuracy["groups"].values()) == 8
     losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
-    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
+    assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
 
 def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch):
