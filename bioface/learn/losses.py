@@ -23,22 +23,24 @@ LOG_FLOOR = 1e-2
 
 SUPERVISED_WEIGHTS = {
     "melanin": 4.0,
-    "melanin_within": 16.0,
+    "melanin_within": 64.0,
     "melanin_std": 0.02,
     "haemoglobin": 2.0,
-    "haemoglobin_within": 8.0,
+    "haemoglobin_within": 32.0,
     "haemoglobin_std": 0.02,
     "diffuse": 0.5,
-    "diffuse_within": 1.0,
-    "specular": 2.0,
+    "diffuse_within": 4.0,
+    "specular": 20.0,
     "mask": 0.3,
     "camera": 0.05,
-    "illuminant": 0.3,
+    "illuminant": 0.15,
     "daylight": 0.1,
     "gains": 2.0,
     "tone": 1.0,
-    "appearance": 2.0,
+    "appearance": 8.0,
 }
+"""Such that what differs within a face, and gloss, pull at the network about as much as levels do
+(`scripts/loss_gradients`)."""
 
 PAPER_LOSSES = ("appearance", "camera", "specular", "shading")
 """The four self-supervised losses of the paper (section 4.3)."""
