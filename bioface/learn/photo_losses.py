@@ -35,8 +35,12 @@ WEIGHTS_OF_LOSSES = {
     "globals": 0.02,
     "skin": 0.5,
     "replay": 2.0,
-    **dict.fromkeys(consistency.KINDS, 2.0),
+    "flip": 2.0,
+    "crop": 2.0,
     "exposure": 8.0,
+    "balance": 0.5,
+    "relight": 0.5,
+    "recamera": 0.5,
 }
 """`anchor` is the distance of pigments and gloss from those first read; `tone`, `gains`,
 `saturation`, `globals` and `skin` are priors on grading, white balance, and the decoder's
