@@ -3,10 +3,9 @@
     install_weights.py OUT TARGET
 
 OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release, and where pretraining
-went on `continued`, `finetune_continued` and the `average`, which then is installed. TARGET gets
-`release.safetensors`, `release.onnx`, `release.json` (settings and reports) and the logs of the
-stages, and loses other weights. None may tell a path or the name of a photo: the photos show other
-people's faces, so the report says how many there were.
+went on `continued`. TARGET gets `release.safetensors`, `release.onnx`, `release.json` (settings and
+reports) and the logs of the stages, and loses other weights. None may tell a path or the name of a
+photo: the photos show other people's faces, so the report says how many there were.
 """
 
 import json
@@ -18,34 +17,29 @@ from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
 NAME = "release"
-FINETUNED = ("finetune", "finetune_continued")
-STAGES = ("pretrain", "finetune", "continued", "finetune_continued", "average")
+STAGES = ("pretrain", "continued", "finetune")
 
 
 def main() -> None:
     out, target = map(Path, sys.argv[1:3])
     stages = [stage for stage in STAGES if (out / stage).exists()]
-    last = "average" if "average" in stages else "finetune"
-    weights = out / last / "weights.safetensors"
+    weights = out / "finetune" / "weights.safetensors"
     model = load_weights(weights)
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
-    if model.sha256 != report[last]["weights_sha256"]:
+    finetune = report["finetune"]
+    if model.sha256 != finetune["weights_sha256"]:
         raise SystemExit(f"{weights}: not the weights that its report.json describes")
-    photos = set()
-    for finetune in (report[stage] for stage in FINETUNED if stage in stages):
-        photos |= {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
-        for name in ("photos", "held_out"):
-            finetune[name] = len(finetune[name])
-        for name in ("photos", "data"):
-            finetune["settings"].pop(name, None)
+    photos = {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
+    for name in ("photos", "held_out"):
+        finetune[name] = len(finetune[name])
+    for name in ("photos", "data"):
+        finetune["settings"].pop(name, None)
     for text in strings([report, model.metadata, model.config]):
         if "/" in text or "\\" in text or text in photos:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
-    sources |= {
-        f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in stages if stage != "average"
-    }
+    sources |= {f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in stages}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):
         for file in target.glob(f"{old.stem}.*"):

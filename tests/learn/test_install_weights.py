@@ -1,6 +1,7 @@
 """What scripts/train_release --install commits tells no path and no photo."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,51 +71,15 @@ def test_installed_files_tell_no_path_and_no_photo(tmp_path):
     assert (target / "release.pretrain.csv").read_text().startswith("step,loss")
 
 
-def averaging(*arguments):
-    return subprocess.run(
-        [sys.executable, SCRIPTS / "average_weights.py", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_of_training_that_went_on_the_average_is_installed(tmp_path):
+def test_pretraining_that_went_on_is_told(tmp_path):
     out, target = tmp_path / "out", tmp_path / "weights"
     trained(out)
-    trained(tmp_path / "more")
-    for source, name in (("pretrain", "continued"), ("finetune", "finetune_continued")):
-        (tmp_path / "more" / source).rename(out / name)
-    files = [out / name / "weights.safetensors" for name in ("finetune", "finetune_continued")]
-    finished = averaging(out / "average", f"{files[0]}=0.25", f"{files[1]}=0.75")
-    assert finished.returncode == 0, finished.stderr
+    shutil.copytree(out / "pretrain", out / "continued")
     finished = install(out, target)
     assert finished.returncode == 0, finished.stderr
     report = json.loads((target / "release.json").read_text())
-    assert list(report) == ["pretrain", "finetune", "continued", "finetune_continued", "average"]
-    assert [member["share"] for member in report["average"]["members"]] == [0.25, 0.75]
+    assert list(report) == ["pretrain", "continued", "finetune"]
     assert (target / "release.continued.csv").read_text().startswith("step,loss")
-    first, second, mean = (
-        load_weights(path).encoder.stem.weight for path in (*files, target / "release.safetensors")
-    )
-    torch.testing.assert_close(mean, 0.25 * first + 0.75 * second, atol=1e-3, rtol=1e-3)
-    assert not torch.allclose(first, second, atol=1e-2)
-
-
-def test_what_cannot_be_averaged_is_refused(tmp_path):
-    trained(tmp_path / "out")
-    file = tmp_path / "out" / "finetune" / "weights.safetensors"
-    finished = averaging(tmp_path / "average", f"{file}=0.5", f"{file}=0.6")
-    assert "must sum to 1" in finished.stderr
-    for pair in ("weights.safetensors", f"{file}=most", "=1"):
-        finished = averaging(tmp_path / "average", pair, f"{file}=0.5")
-        assert finished.stderr.strip().endswith("such as weights.safetensors=0.5")
-        assert pair in finished.stderr
-        assert len(finished.stderr.splitlines()) == 1
-    finished = averaging(tmp_path / "average", f"{file}=0.5", "missing.safetensors=0.5")
-    assert "missing.safetensors: weights cannot be read" in finished.stderr
-    assert "Traceback" not in finished.stderr
-    assert not (tmp_path / "average").exists()
 
 
 @pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
