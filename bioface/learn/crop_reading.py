@@ -1,4 +1,4 @@
-"""The encoder as photos are read: nearer the usual brightness, and with their mirror images."""
+"""The encoder as photos are read: with their mirror images."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from bioface.learn.encoder import Encoder, Known, Prediction
-from bioface.photo.shown import read_shown
+from bioface.photo.mirror import read_with_mirror
 
 
 def read_crops(encoder: Encoder, image: Tensor, known: Known | None = None) -> Prediction:
-    """What the encoder says of crops (B, 3, H, W): see `bioface.photo.shown.read_shown`."""
+    """What the encoder says of crops (B, 3, H, W): see `bioface.photo.mirror`."""
     told = None if known is None else known.with_mirrored()
 
     def read(both: Tensor) -> dict[str, Tensor]:
         return vars(encoder(both.contiguous(memory_format=torch.channels_last), known=told))
 
-    return Prediction(**read_shown(image, read))
+    return Prediction(**read_with_mirror(image, read))

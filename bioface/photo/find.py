@@ -21,7 +21,6 @@ import numpy as np
 
 from bioface.errors import InputError, MissingDependencyError
 from bioface.photo.crop import Crop
-from bioface.photo.exposure import USUAL, middle_half
 from bioface.photo.face import MIN_FACE, Face
 from bioface.photo.landmarks import bounding_box, eye_centres, ibug_landmarks
 from bioface.spectral.colour import srgb_decode, srgb_encode
@@ -31,6 +30,7 @@ _SURELY_UPRIGHT = 0.85  # detection score that no turned face reaches; upright o
 _MESH_CONFIDENCE = 0.5
 _MESH_SIZE = 384  # pixels a side of the crop the mesh looks at
 _MESH_FRAMING = 2.2  # side of that crop over the side of the detector's box
+_USUAL = 0.25  # linear green of the middle of a face as photos usually show it
 _MOST_LIGHTENED = 8.0
 _TILE_LEVELS = ((640, 2), (1600, 4))  # photos with a side from the first: that side split so often
 _SAME_FACE = 0.5  # share of the smaller box inside the other above which both are one face
@@ -118,8 +118,9 @@ def _levelled(srgb: np.ndarray) -> np.ndarray:
     The mesh lies elsewhere in a darker copy of a photo, which moves the crop that is read.
     """
     linear = np.asarray(srgb_decode(np.arange(256) / 255))
-    middle = float(np.median(linear[middle_half(srgb[..., 1])]))
-    factor = min(USUAL / max(middle, 1e-4), _MOST_LIGHTENED)
+    rows, columns = srgb.shape[0] // 4, srgb.shape[1] // 4
+    middle = float(np.median(linear[srgb[rows:-rows, columns:-columns, 1]]))
+    factor = min(_USUAL / max(middle, 1e-4), _MOST_LIGHTENED)
     encoded = np.clip(np.asarray(srgb_encode(factor * linear)), 0, 1)
     return np.round(255 * encoded).astype(np.uint8)[srgb]
 

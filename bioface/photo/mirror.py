@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from array_api_compat import array_namespace
 
 from bioface.spectral.backend import Array
 
 TEMPERATURE = "daylight_kelvin"
+
+
+def read_with_mirror(srgb: Array, read: Callable[[Array], Mapping[str, Array]]) -> dict[str, Array]:
+    """What `read` says of crops (B, 3, H, W) by name, merged with what it says of their mirrors.
+
+    `read` is shown both as one batch (2 B, 3, H, W), the mirror images after the crops.
+    """
+    xp = array_namespace(srgb)
+    return merge(read(xp.concat([srgb, xp.flip(srgb, axis=-1)])))
 
 
 def merge(readings: Mapping[str, Array]) -> dict[str, Array]:

@@ -19,8 +19,8 @@ import onnxruntime
 from bioface.cores import usable_cores
 from bioface.errors import InputError
 from bioface.photo.known import NOTHING, KnownScene
+from bioface.photo.mirror import read_with_mirror
 from bioface.photo.network import Reading
-from bioface.photo.shown import read_shown
 from bioface.spectral.camera import METHODS, CameraModel, Method
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit, unit_slope
@@ -103,8 +103,8 @@ class OnnxNetwork:
         if any(known.given):
             told = {f"known_{name}": v for name, v in known.inputs(self.camera).items()}
         crop = _channels_first(srgb[None])
-        shown = read_shown(crop, lambda both: _in_unit(self._run(both, told=told)))
-        out = {name: values[0] for name, values in shown.items()}
+        merged = read_with_mirror(crop, lambda both: _in_unit(self._run(both, told=told)))
+        out = {name: values[0] for name, values in merged.items()}
         b = out["b"].astype(np.float64)
         weights = out["illuminant_weights"].astype(np.float64)
         return Reading(
