@@ -79,6 +79,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "it was set on a grey card",
     )
     parser.add_argument(
+        "--no-tone-curve",
+        action="store_true",
+        help="the photo was developed without a tone curve, contrast or saturation",
+    )
+    parser.add_argument(
         "--same-shoot",
         action="store_true",
         help="the photos share one light and camera: read all, then each again, told their mean",
@@ -103,10 +108,14 @@ def run(options: argparse.Namespace) -> int:
     if options.face_box and len(photos) > 1:
         raise InputError(f"--face-box tells of one photo, but {len(photos)} are given")
     told = (options.illuminant, options.camera, options.white_balance)
-    if options.albedo and (options.same_shoot or any(value is not None for value in told)):
+    developed = options.same_shoot or options.no_tone_curve
+    if options.albedo and (developed or any(value is not None for value in told)):
         raise InputError("an albedo texture has no light and no camera to tell; leave --albedo out")
     known = KnownScene.of(
-        illuminant=options.illuminant, camera=options.camera, white_balance=options.white_balance
+        illuminant=options.illuminant,
+        camera=options.camera,
+        white_balance=options.white_balance,
+        no_tone_curve=options.no_tone_curve,
     )
     check_outputs(options.out, photos, overwrite=options.overwrite)
     readable = photos

@@ -17,22 +17,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bioface.photo.explain import photographed, rendered, scene_of
+from bioface.photo.explain import fit_to, photographed, rendered, scene_of
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.colour import srgb_decode
 from bioface.spectral.skin import SkinModel
 
-CLIPPED = 0.98
-"""Encoded value from which a pixel is not fitted."""
-
-LEAST_PIXELS = 64
-"""With fewer pixels of skin a reading stays as it is."""
-
 LOG_REACH = 0.3
 """How far the logarithm of a factor may go."""
 
-_SURE = 0.9
 _STEPS = 3
 _DIFFERENCE = 1e-3
 
@@ -54,8 +47,8 @@ def balanced(
         Light and camera as far as they were told: they stand for what the network says of them.
         Told gains stay; exposure alone is fitted.
     """
-    chosen = (reading.mask > _SURE) & (srgb.max(axis=-1) < CLIPPED)
-    if chosen.sum() < LEAST_PIXELS:
+    chosen = fit_to(reading, srgb)
+    if chosen is None:
         return reading
     spd, camera = scene_of(reading, known)
     matrix = np.asarray(camera.raw_to_srgb(spd))

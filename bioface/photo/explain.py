@@ -12,6 +12,20 @@ from bioface.spectral.illuminant import mix
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
+CLIPPED = 0.98
+"""Encoded value from which a pixel tells nothing of colour."""
+
+LEAST_PIXELS = 64
+"""Pixels of skin that it takes to fit what holds for a whole face."""
+
+_SURE = 0.9
+
+
+def fit_to(reading: Reading, srgb: np.ndarray) -> np.ndarray | None:
+    """Pixels (h, w) of a crop of sRGB that are surely skin and not clipped; None if too few."""
+    chosen: np.ndarray = (reading.mask > _SURE) & (srgb.max(axis=-1) < CLIPPED)
+    return chosen if chosen.sum() >= LEAST_PIXELS else None
+
 
 def scene_of(reading: Reading, known: KnownScene = NOTHING) -> tuple[np.ndarray, Camera]:
     """Spectrum of the light (33,) and the camera: as they are known, otherwise as read."""

@@ -32,7 +32,7 @@ _FILES = frozenset({".csv", ".tsv", ".txt"})
 
 @dataclass(frozen=True)
 class KnownScene:
-    """Light, camera and white balance of a photo, as far as they are known.
+    """Light, camera, white balance and tone curve of a photo, as far as they are known.
 
     Attributes
     ----------
@@ -43,6 +43,11 @@ class KnownScene:
     gains
         (2,) factors by which white balance erred in red and blue: (1, 1) after a balance on a grey
         card; or None.
+    no_tone_curve
+        Whether the photo is known to be the light that the camera measured, sRGB-encoded: developed
+        without a tone curve, contrast or saturation.
+    shared
+        Whether light or camera are the mean of what the network read of a shoot, and not measured.
     record
         What was told, in words and numbers, for the estimate's JSON.
     """
@@ -50,6 +55,8 @@ class KnownScene:
     spd: np.ndarray | None = None
     sensitivities: np.ndarray | None = None
     gains: np.ndarray | None = None
+    no_tone_curve: bool = False
+    shared: bool = False
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -59,6 +66,7 @@ class KnownScene:
         illuminant: str | os.PathLike[str] | None = None,
         camera: str | os.PathLike[str] | None = None,
         white_balance: Sequence[float] | None = None,
+        no_tone_curve: bool = False,
     ) -> KnownScene:
         """What a person can say.
 
@@ -73,6 +81,8 @@ class KnownScene:
             FILE.npz:NAME chooses one. The three channels may have any scale.
         white_balance
             Errors of white balance in red and blue, 0.5-2; (1, 1) where it was set on a grey card.
+        no_tone_curve
+            See the attribute.
 
         Raises
         ------
@@ -93,10 +103,13 @@ class KnownScene:
                     f"{low:g}-{high:g} each; 1 1 where it was set on a grey card"
                 )
             record["white_balance"] = gains.tolist()
+        if no_tone_curve:
+            record["no_tone_curve"] = True
         return cls(
             spd=None if illuminant is None else read_light(illuminant),
             sensitivities=None if camera is None else read_camera(camera),
             gains=gains,
+            no_tone_curve=no_tone_curve,
             record=record,
         )
 
@@ -104,6 +117,11 @@ class KnownScene:
     def given(self) -> tuple[bool, bool, bool]:
         """Whether camera, light and white balance are known, in the network's order."""
         return (self.sensitivities is not None, self.spd is not None, self.gains is not None)
+
+    @property
+    def measured(self) -> bool:
+        """Whether everything is known that colours the photo beside the skin."""
+        return all(self.given) and self.no_tone_curve and not self.shared
 
     def inputs(self, cameras: CameraModel) -> dict[str, np.ndarray]:
         """What the network is told: `b` (N,), `spd` (33,), `gains` (2,) and `given` (3,), float32.

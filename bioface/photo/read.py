@@ -22,6 +22,7 @@ from bioface.photo.face import Face, FaceBox
 from bioface.photo.files import read_photo, to_bytes
 from bioface.photo.find import can_find, find_faces
 from bioface.photo.known import NOTHING, KnownScene
+from bioface.photo.levels import levelled
 from bioface.photo.locate import locate_face
 from bioface.photo.network import (
     MULTIPLE,
@@ -233,7 +234,11 @@ def ask(
     landmarks = face.landmarks if isinstance(face, Face) else None
     crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
     seen = _crop_srgb(srgb, crop)
-    reading = balanced(network.read(seen, known), seen, network.skin, known)
+    reading = network.read(seen, known)
+    if known.no_tone_curve:
+        reading = replace(reading, tone=np.zeros(2))
+    reading = levelled(reading, seen, network.skin, known)
+    reading = balanced(reading, seen, network.skin, known)
     spd, camera = scene_of(reading, known)
     found = FaceEstimate(
         box=face.box,

@@ -45,5 +45,6 @@ def shared_scene(faces: Sequence[SeenFace], known: KnownScene) -> KnownScene:
             if known.sensitivities is None
             else known.sensitivities
         ),
+        shared=known.spd is None or known.sensitivities is None,
         record={**known.record, "same_shoot": len(faces)},
     )

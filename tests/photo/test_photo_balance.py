@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bioface.photo.balance import CLIPPED, LEAST_PIXELS, LOG_REACH, balanced
-from bioface.photo.explain import rendered
+from bioface.photo.balance import LOG_REACH, balanced
+from bioface.photo.explain import CLIPPED, LEAST_PIXELS, rendered
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel

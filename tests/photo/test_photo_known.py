@@ -223,9 +223,12 @@ def test_the_command_writes_what_it_was_told(tmp_path, portrait, weights, a_came
     command = ["estimate", str(photo), "--out", str(out), "--weights", str(weights)]
     command += ["--face-box", *map(str, SQUARE)]
     told = ["--illuminant", "F11", "--camera", str(camera), "--white-balance", "1", "1"]
+    told.append("--no-tone-curve")
     assert main([*command, *told]) == 0
     numbers = json.loads((out / "person.json").read_text())
     expected = {"illuminant": "F11", "camera": "camera.csv", "white_balance": [1.0, 1.0]}
+    expected["no_tone_curve"] = True
+    assert numbers["camera"]["tone"] == [0.0, 0.0]
     assert numbers["known"] == expected
     np.testing.assert_allclose(numbers["illuminant"]["spd"], illuminant("F11"))
     assert read_estimate(out / "person").known == expected
@@ -234,9 +237,11 @@ def test_the_command_writes_what_it_was_told(tmp_path, portrait, weights, a_came
     capsys.readouterr()
     assert main([*command, "--overwrite", "--illuminant", "candle"]) == 1
     assert main([*command, "--overwrite", "--albedo", "--illuminant", "A"]) == 1
+    assert main([*command, "--overwrite", "--albedo", "--no-tone-curve"]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert "candle" in errors[0]
     assert "albedo texture has no light" in errors[1]
+    assert "albedo texture has no light" in errors[2]
 
 
 @pytest.mark.torch

@@ -1,0 +1,99 @@
+"""Levels of the pigments from a face's mean colour, where everything else is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bioface.photo.explain import LEAST_PIXELS, rendered
+from bioface.photo.known import KnownScene
+from bioface.photo.levels import levelled
+from bioface.photo.network import Reading
+from bioface.spectral.camera import CameraModel
+from bioface.spectral.colour import srgb_encode
+from bioface.spectral.illuminant import NAMES, illuminant
+from bioface.spectral.skin import SkinModel
+
+SKIN = SkinModel.load()
+SIDE = 24
+CAMERA = CameraModel.load().sensitivities(np.zeros(6))
+EVERYTHING = KnownScene(
+    spd=illuminant("A"), sensitivities=CAMERA, gains=np.ones(2), no_tone_curve=True
+)
+
+
+@pytest.fixture
+def reading():
+    """A face lit from above."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    maps = {
+        "melanin_u": 0.3 + 0.2 * x,
+        "haemoglobin_u": 0.4 + 0.1 * rng.random((SIDE, SIDE)),
+        "diffuse_shading": 0.3 + 0.4 * y,
+        "specular_shading": 0.05 * rng.random((SIDE, SIDE)),
+        "mask": np.ones((SIDE, SIDE)),
+    }
+    return Reading(
+        **{name: np.asarray(value, np.float32) for name, value in maps.items()},
+        illuminant_weights=np.eye(len(NAMES))[1],
+        daylight_kelvin=5200.0,
+        b=np.zeros(6),
+        sensitivities=CAMERA,
+        gains=np.ones(2),
+        tone=np.zeros(2),
+        method="fitted",
+    )
+
+
+def off(reading, melanin, haemoglobin):
+    return replace(
+        reading,
+        melanin_u=reading.melanin_u + np.float32(melanin),
+        haemoglobin_u=reading.haemoglobin_u + np.float32(haemoglobin),
+    )
+
+
+def photo_of(reading):
+    return np.asarray(srgb_encode(np.clip(rendered(reading, SKIN, EVERYTHING), 0, 1)))
+
+
+@pytest.mark.parametrize("haemoglobin", [-0.15, 0.15])
+def test_the_level_of_haemoglobin_is_found(reading, haemoglobin):
+    found = levelled(off(reading, 0.02, haemoglobin), photo_of(reading), SKIN, EVERYTHING)
+    assert abs((found.haemoglobin_u - reading.haemoglobin_u).mean()) < 0.2 * abs(haemoglobin)
+    assert abs((found.melanin_u - reading.melanin_u).mean()) < 0.02
+    shift = found.haemoglobin_u - reading.haemoglobin_u
+    assert np.ptp(shift) < 1e-5  # what differs within the face stays
+    assert found.diffuse_shading is not None
+    assert found.melanin_u.dtype == np.float32
+
+
+def test_a_reading_that_explains_its_photo_stays(reading):
+    found = levelled(reading, photo_of(reading), SKIN, EVERYTHING)
+    np.testing.assert_allclose(found.melanin_u, reading.melanin_u, atol=1e-3)
+    np.testing.assert_allclose(found.haemoglobin_u, reading.haemoglobin_u, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"spd": None},
+        {"sensitivities": None},
+        {"gains": None},
+        {"no_tone_curve": False},
+        {"shared": True},
+    ],
+)
+def test_unless_everything_is_known_the_reading_stays(reading, unknown):
+    wrong = off(reading, 0.0, 0.1)
+    assert levelled(wrong, photo_of(reading), SKIN, replace(EVERYTHING, **unknown)) is wrong
+
+
+def test_with_too_little_skin_the_reading_stays(reading):
+    mask = np.zeros((SIDE, SIDE), np.float32)
+    mask.flat[: LEAST_PIXELS - 1] = 1
+    wrong = replace(off(reading, 0.0, 0.1), mask=mask)
+    assert levelled(wrong, photo_of(reading), SKIN, EVERYTHING) is wrong
