@@ -74,7 +74,8 @@ class Planes:
         """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 18, size, size).
 
         Shading and pigments (in u) are means over what they belong to; reflectance is weighted by
-        the share of what is neither skin nor background, lips and normals by the share of skin.
+        the share of what is neither skin nor background, lips by the share of skin; normals are
+        `turned`.
         """
         if self._smaller:
             self._keep(indices)
@@ -143,8 +144,8 @@ def _shared(count: int) -> np.ndarray:
 def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
     """Crop, roll and mirror (n, 18, S, S) planes by affine (n, 2, 3) to (n, 18, size, size).
 
-    Shading and pigments are divided by what weighted them; reflectance, lips, normals, mask and
-    coverage keep their weights, and normals their direction in the sample. In float32.
+    Shading and pigments are divided by what weighted them; reflectance, lips, mask and coverage
+    keep their weights; normals are `turned`. In float32.
     """
     axis = (2 * torch.arange(size, device=affine.device, dtype=affine.dtype) + 1) / size - 1
     of_x, of_y, shift = affine[..., None, None].unbind(2)
@@ -152,11 +153,12 @@ def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
     moved = functional.grid_sample(planes.float(), grid, align_corners=False)
     moved[:, 0:6] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
     moved[:, PIGMENTS] /= moved[:, MASK : MASK + 1].clamp_min(1e-3)
+    moved[:, NORMALS] = turned(moved, affine)
     return moved
 
 
-def turn_normals(planes: Tensor, affine: Tensor, out: Tensor) -> None:
-    """Write the normals of moved planes (n, 18, H, W), turned with the photo: (n, 3, H, W).
+def turned(planes: Tensor, affine: Tensor) -> Tensor:
+    """Normals (n, 3, H, W) of moved planes (n, 18, H, W), turned with the photo.
 
     Of unit length, and 0 where less than half of the pixel is skin.
     """
@@ -164,7 +166,7 @@ def turn_normals(planes: Tensor, affine: Tensor, out: Tensor) -> None:
     flip = torch.tensor([1.0, -1.0], device=affine.device)  # y is up in normals, down in images
     turn = flip[:, None] * turn.transpose(1, 2) * flip
     normals = planes[:, NORMALS]
-    out[:, :2] = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
-    out[:, 2] = normals[:, 2]
-    length = out.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
-    out *= (planes[:, MASK : MASK + 1] > HALF) / length
+    across_and_up = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
+    normals = torch.cat([across_and_up, normals[:, 2:]], 1)
+    length = normals.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
+    return normals * (planes[:, MASK : MASK + 1] > HALF) / length

@@ -28,8 +28,8 @@ from bioface.learn.planes import (
     GROUPS,
     LIPS,
     MASK,
+    NORMALS,
     Planes,
-    turn_normals,
 )
 from bioface.learn.splits import Splits
 from bioface.learn.tensors import map_tensors
@@ -179,15 +179,14 @@ class Relighter:
         The same `rng` state gives the same batch.
         """
         config = self._condition(rng)
-        affine = self._placement(len(indices), config, rng)
-        planes = self._moved(np.asarray(indices), affine)
+        planes = self._moved(np.asarray(indices), self._placement(len(indices), config, rng))
         image, side = (len(planes), 3, self.size, self.size), (self.size, self.size)
         photo, linear, normals = (empty_for_loader(image, self.device) for _ in range(3))
         maps = empty_for_loader((6, len(planes), *side), self.device)
         melanin_u, haemoglobin_u, diffuse, specular, mask, lips = maps
         mask.copy_(planes[:, MASK])
         lips.copy_(planes[:, LIPS])
-        turn_normals(planes, affine, normals)
+        normals.copy_(planes[:, NORMALS])
         pigments = draw_pigments(planes, config, rng)
         melanin_u.copy_(pigments[:, 0])
         haemoglobin_u.copy_(pigments[:, 1])

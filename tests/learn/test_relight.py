@@ -12,7 +12,7 @@ from bioface.learn.batches import RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
 from bioface.learn.fused import SWITCH, to_be_compiled  # noqa: E402
 from bioface.learn.planes import CHANNELS as PLANES  # noqa: E402
-from bioface.learn.planes import COVERAGE, MASK, NORMALS, move, turn_normals  # noqa: E402
+from bioface.learn.planes import COVERAGE, MASK, NORMALS, move  # noqa: E402
 from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.learn.splits import split  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
@@ -157,8 +157,7 @@ def test_normals_turn_with_the_photo(mirror, degrees):
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     affine = torch.tensor([[[mirror * cosine, -sine, 0], [mirror * sine, cosine, 0]]])
     moved = move(planes, affine.float(), size)
-    normals = torch.empty(1, 3, size, size)
-    turn_normals(moved, affine.float(), normals)
+    normals = moved[:, NORMALS]
     sure = moved[0, MASK] > 0.99
     expected = np.stack([x, -y]) / zoom
     found = normals[0][:, sure].numpy()
