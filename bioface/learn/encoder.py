@@ -22,10 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioface.spectral.grid import bernstein_basis
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
-
-UNIT_RANGE = (-0.25, 1.25)
-"""Reach of the pigment outputs in u: 0.8-68 % melanosomes, 0.02-9.6 % blood."""
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, UNIT_RANGE, from_unit
 
 STD_RANGE = (0.01, 0.6)
 """Reach of the standard deviations of the pigments, in u."""

@@ -35,7 +35,7 @@ from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, unit_slope
 
 OPSET = 18
 INPUT = "srgb"
-KNOWN = tuple(f"known_{field.name}" for field in dataclasses.fields(Known))[:4]
+KNOWN = tuple(f"known_{f.name}" for f in dataclasses.fields(Known) if f.name != "normals")
 """Names of the graph's further inputs: the members of `Known` but for normals."""
 
 OUTPUTS = tuple(field.name.replace("_u", "") for field in dataclasses.fields(Prediction))

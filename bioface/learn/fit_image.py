@@ -13,12 +13,12 @@ from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import (
     KELVIN_RANGE,
     LIGHTS,
-    UNIT_RANGE,
     Prediction,
 )
 from bioface.learn.losses import masked_mean
 from bioface.spectral import illuminant
 from bioface.spectral.colour import srgb_decode
+from bioface.spectral.units import UNIT_RANGE
 
 NOISE = 0.02
 """Noise and model error n: sigma = n sqrt(.15 + L) on linear L."""

@@ -19,10 +19,10 @@ from bioface.learn.encoder import (
     KELVIN_RANGE,
     LIGHTS,
     LOG_DIFFUSE_RANGE,
-    UNIT_RANGE,
     Encoder,
     Prediction,
 )
+from bioface.spectral.units import UNIT_RANGE
 
 COMPONENTS = 2
 """Coefficients of the published camera model."""

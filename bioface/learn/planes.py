@@ -29,8 +29,6 @@ CHANNELS = (
 DIFFUSE, SPECULAR, PIGMENTS = slice(0, 3), slice(3, 6), slice(6, 8)
 MASK, COVERAGE, REFLECTANCE, LIPS, NORMALS = 8, 9, slice(10, 14), 14, slice(15, 18)
 
-HALF = 0.5
-
 LIPS_REGION = 8
 """The lips among the region names of `synth.scene.REGIONS`."""
 
@@ -169,4 +167,4 @@ def turned(planes: Tensor, affine: Tensor) -> Tensor:
     across_and_up = torch.einsum("nij,njhw->nihw", turn, normals[:, :2])
     normals = torch.cat([across_and_up, normals[:, 2:]], 1)
     length = normals.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
-    return normals * (planes[:, MASK : MASK + 1] > HALF) / length
+    return normals * (planes[:, MASK : MASK + 1] > 0.5) / length

@@ -22,10 +22,7 @@ import numpy as np
 from bioface.cores import in_threads
 from bioface.spectral.colour import XYZ_TO_SRGB, reflectance_weights
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
-
-UNIT_RANGE = (-0.25, 1.25)
-"""Range of u in which pigments are looked for: the reach of the network's outputs."""
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, UNIT_RANGE, from_unit
 
 SPREAD_LOG_DIFFUSE = 0.2
 SPREAD_MELANIN = 0.035

@@ -20,7 +20,7 @@ from bioface.photo.known import KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.colour import log_chroma, srgb_decode
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, UNIT_RANGE, from_unit
 
 SPREADS = (0.05, 0.1)
 """sm and sh: how far levels of melanin and haemoglobin are expected to be off, in u."""
@@ -31,7 +31,6 @@ CHROMA_SPREAD = 0.015
 REACH = 0.5
 """How far a level may be shifted, in u."""
 
-_REACH_OF_U = (-0.25, 1.25)  # as the network's
 _DARKEST = 1e-4
 _STEPS = 4
 _DIFFERENCE = 0.02
@@ -52,8 +51,8 @@ def levelled(reading: Reading, srgb: np.ndarray, skin: SkinModel, known: KnownSc
     known
         What was told; unless it is everything (`KnownScene.measured`), the reading stays as it is.
     """
-    chosen = fit_to(reading, srgb)
-    if not known.measured or chosen is None:
+    chosen = fit_to(reading, srgb) if known.measured else None
+    if chosen is None:
         return reading
     places = np.flatnonzero(chosen)
     places = places[:: -(-len(places) // _MOST_PIXELS)]
@@ -66,7 +65,7 @@ def levelled(reading: Reading, srgb: np.ndarray, skin: SkinModel, known: KnownSc
     projection = np.asarray(camera.projection(spd))
 
     def chroma(shift: np.ndarray) -> np.ndarray:
-        melanin_u, haemoglobin_u = np.clip(pigments + shift[:, None], *_REACH_OF_U)
+        melanin_u, haemoglobin_u = np.clip(pigments + shift[:, None], *UNIT_RANGE)
         reflectance = np.asarray(
             skin.reflectance(
                 from_unit(melanin_u, MELANIN_RANGE), from_unit(haemoglobin_u, HAEMOGLOBIN_RANGE)
@@ -91,6 +90,6 @@ def levelled(reading: Reading, srgb: np.ndarray, skin: SkinModel, known: KnownSc
     melanin, haemoglobin = shift.astype(np.float32)
     return replace(
         reading,
-        melanin_u=(reading.melanin_u + melanin).clip(*_REACH_OF_U),
-        haemoglobin_u=(reading.haemoglobin_u + haemoglobin).clip(*_REACH_OF_U),
+        melanin_u=(reading.melanin_u + melanin).clip(*UNIT_RANGE),
+        haemoglobin_u=(reading.haemoglobin_u + haemoglobin).clip(*UNIT_RANGE),
     )

@@ -10,6 +10,9 @@ MELANIN_RANGE = (0.03, 0.45)
 HAEMOGLOBIN_RANGE = (0.002, 0.06)
 """Volume fraction of blood in the dermis at u = 0 and u = 1."""
 
+UNIT_RANGE = (-0.25, 1.25)
+"""Range of u in which pigments are read: 0.8-68 % melanosomes, 0.02-9.6 % blood."""
+
 
 def to_unit(fraction: Any, bounds: tuple[float, float]) -> Any:
     """Volume fraction (>= 0, any array) to u: cube-root spacing, 0 and 1 at `bounds`, unclipped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bioface.photo.network import Reading
 from bioface.photo.result import Estimate, FaceEstimate
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.formation import decode
@@ -37,6 +38,31 @@ def encoder():
             widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=64
         )
         return Encoder(config).eval()
+
+
+@pytest.fixture
+def reading() -> Reading:
+    """A face of 24 x 24 pixels, lit from above, whose right half is no skin."""
+    side = 24
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side] / side
+    maps = {
+        "melanin_u": 0.3 + 0.2 * x,
+        "haemoglobin_u": 0.4 + 0.1 * rng.random((side, side)),
+        "diffuse_shading": 0.3 + 0.4 * y,
+        "specular_shading": 0.05 * rng.random((side, side)),
+        "mask": np.where(x < 0.5, 1.0, 0.1),
+    }
+    return Reading(
+        **{name: np.asarray(value, np.float32) for name, value in maps.items()},
+        illuminant_weights=np.eye(len(NAMES))[1],
+        daylight_kelvin=5200.0,
+        b=np.zeros(6),
+        sensitivities=CameraModel.load().sensitivities(np.zeros(6)),
+        gains=np.array([1.05, 0.97]),
+        tone=np.array([0.1, 0.2]),
+        method="fitted",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -13,35 +13,11 @@ from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import apply_tone
-from bioface.spectral.illuminant import NAMES, illuminant
+from bioface.spectral.illuminant import illuminant
 from bioface.spectral.skin import SkinModel
 
 SKIN = SkinModel.load()
 SIDE = 24
-
-
-@pytest.fixture
-def reading():
-    """A face whose right half is no skin."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-    maps = {
-        "melanin_u": 0.3 + 0.2 * x,
-        "haemoglobin_u": 0.4 + 0.1 * rng.random((SIDE, SIDE)),
-        "diffuse_shading": 0.3 + 0.4 * y,
-        "specular_shading": 0.05 * rng.random((SIDE, SIDE)),
-        "mask": np.where(x < 0.5, 1.0, 0.1),
-    }
-    return Reading(
-        **{name: np.asarray(value, np.float32) for name, value in maps.items()},
-        illuminant_weights=np.eye(len(NAMES))[1],
-        daylight_kelvin=5200.0,
-        b=np.zeros(6),
-        sensitivities=CameraModel.load().sensitivities(np.zeros(6)),
-        gains=np.array([1.05, 0.97]),
-        tone=np.array([0.1, 0.2]),
-        method="fitted",
-    )
 
 
 def photo_of(reading: Reading, known: KnownScene = NOTHING) -> np.ndarray:

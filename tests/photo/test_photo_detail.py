@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bioface.photo.detail import UNIT_RANGE, Pixels, SkinColours, refine
+from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.illuminant import illuminant
 from bioface.spectral.skin import SkinModel
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, UNIT_RANGE, from_unit
 
 COUNT = 500
 SURE = np.ones(COUNT, np.float32)

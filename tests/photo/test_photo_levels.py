@@ -10,10 +10,9 @@ import pytest
 from bioface.photo.explain import LEAST_PIXELS, rendered
 from bioface.photo.known import KnownScene
 from bioface.photo.levels import levelled
-from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import srgb_encode
-from bioface.spectral.illuminant import NAMES, illuminant
+from bioface.spectral.illuminant import illuminant
 from bioface.spectral.skin import SkinModel
 
 SKIN = SkinModel.load()
@@ -25,27 +24,10 @@ EVERYTHING = KnownScene(
 
 
 @pytest.fixture
-def reading():
-    """A face lit from above."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-    maps = {
-        "melanin_u": 0.3 + 0.2 * x,
-        "haemoglobin_u": 0.4 + 0.1 * rng.random((SIDE, SIDE)),
-        "diffuse_shading": 0.3 + 0.4 * y,
-        "specular_shading": 0.05 * rng.random((SIDE, SIDE)),
-        "mask": np.ones((SIDE, SIDE)),
-    }
-    return Reading(
-        **{name: np.asarray(value, np.float32) for name, value in maps.items()},
-        illuminant_weights=np.eye(len(NAMES))[1],
-        daylight_kelvin=5200.0,
-        b=np.zeros(6),
-        sensitivities=CAMERA,
-        gains=np.ones(2),
-        tone=np.zeros(2),
-        method="fitted",
-    )
+def reading(reading):
+    """All of it skin, as a photo without a tone curve shows it."""
+    whole = np.ones((SIDE, SIDE), np.float32)
+    return replace(reading, mask=whole, gains=np.ones(2), tone=np.zeros(2))
 
 
 def off(reading, melanin, haemoglobin):
