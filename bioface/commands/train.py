@@ -47,10 +47,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how the trained decoder goes from raw to XYZ (default fitted)",
     )  # fmt: skip
     pretrain.add_argument(
-        "--camera-database", type=Path, metavar="NPZ",
-        help="measured cameras (rawtoaces52.npz) to train with and to be measured with",
-    )  # fmt: skip
-    pretrain.add_argument(
         "--score-minutes", type=float, default=10.0,
         help="how often 64 held-out photos are measured; 0: never (default 10)",
     )  # fmt: skip
@@ -69,6 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     finetune.add_argument("--weights", type=Path, help="to start from (default: the shipped ones)")
     finetune.add_argument(
         "--data", type=Path, metavar="PACK", help="rendered faces to replay against forgetting"
+    )
+    finetune.add_argument(
+        "--replay-batch", type=int, help="rendered faces a step (default: as many as photos)"
     )
     finetune.add_argument(
         "--without", nargs="+", default=[], metavar="NAME",
@@ -91,6 +90,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         stage.add_argument(
             "--minutes", type=float,
             help=f"stop after so many minutes (default {_BUDGET[name]:g} without --steps)",
+        )  # fmt: skip
+        stage.add_argument(
+            "--camera-database", type=Path, metavar="NPZ",
+            help="measured cameras (rawtoaces52.npz) that take half of the rendered faces' photos, "
+            "held-out ones those that are reported",
         )  # fmt: skip
         stage.add_argument("--seed", type=int, default=0, help="default 0")
         stage.add_argument(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bioface.atomic import write_text
+from bioface.errors import InputError
 from bioface.learn import losses as objectives
 from bioface.learn.batches import RelitBatches, Steps
 from bioface.learn.consistency import KINDS, Changes
@@ -36,7 +37,7 @@ from bioface.learn.pretrain import data_sha256
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits, split, split_samples
-from bioface.learn.supervision import supervised_losses, told
+from bioface.learn.supervision import recalled, supervised_losses, told
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
 from bioface.packed import PackedDataset, read_packed
@@ -44,23 +45,29 @@ from bioface.spectral.colour import srgb_decode
 from bioface.spectral.skin import SkinModel
 
 _SURE_SKIN = 0.5
+_NOT_OF_THE_RUN = (
+    "out", "resume", "overwrite", "weights", "data", "devices", "workers", "camera_database",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
     """Everything `finetune` takes; `steps` or `minutes` bounds it.
 
-    `without` names ingredients to leave out (`photo_losses.INGREDIENTS`); the rest is as in
-    `PretrainOptions`.
+    `without` names ingredients to leave out (`photo_losses.INGREDIENTS`); `replay_batch` is how
+    many rendered faces are replayed in a step, as many as photos where it is None; the rest is as
+    in `PretrainOptions`.
     """
 
     photos: list[Path]
     out: Path
     weights: Path | None = None
     data: Path | None = None
+    camera_database: Path | None = None
     steps: int | None = None
     minutes: float | None = None
     batch: int = 8
+    replay_batch: int | None = None
     learning_rate: float = 5e-4
     precision: str = "32"
     without: tuple[str, ...] = ()
@@ -71,6 +78,11 @@ class FinetuneOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.data is None:
+            for name in ("replay_batch", "camera_database"):
+                if getattr(self, name) is not None:
+                    argument = f"--{name.replace('_', '-')}"
+                    raise InputError(f"{argument} is about rendered faces: give --data, too")
         check_options(self)
         check_ingredients(self.without)
 
@@ -101,10 +113,13 @@ class Finetuning(Training):
         if replay is not None:
             rendered, targets = replay
             known = told(targets, self.global_step, self.global_rank, self.world)
-            replayed = supervised_losses(
-                self.encode(rendered, known=known), self.decoder, targets, self.global_step
-            )
+            prediction = self.encode(rendered, known=known)
+            replayed = supervised_losses(prediction, self.decoder, targets, self.global_step)
             found["replay"] = torch.stack(list(replayed.values())).sum()
+            if "recall" not in self.without:
+                with torch.no_grad():
+                    before = self.first(rendered, known=known)
+                found["recall"] = recalled(prediction, before, targets.mask)
         return {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}
 
 
@@ -139,9 +154,14 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     relighter, replayed = None, np.zeros(0, int)
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
-        cameras = decoder.camera_model()
+        cameras, database = decoder.camera_model(), options.camera_database
         relighter = Relighter(
-            packed, size, skin=skin, cameras=cameras, device=drawing_device(options.workers)
+            packed,
+            size,
+            skin=skin,
+            cameras=cameras,
+            measured=None if database is None else Splits.load().cameras(database, "training"),
+            device=drawing_device(options.workers),
         )
         replayed, _ = split_samples(packed)
 
@@ -150,7 +170,8 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     replay = None
     if relighter is not None and "replay" not in options.without:
         # Another stream of random numbers than the photos'.
-        replay = RelitBatches(relighter, replayed, options.batch, options.seed + 1)
+        count = options.replay_batch or options.batch
+        replay = RelitBatches(relighter, replayed, count, options.seed + 1)
 
     def at(step: int) -> tuple[PhotoBatch, Any]:
         components = decoder.config.components
@@ -245,11 +266,13 @@ def _settings(
 ) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
-    for name in ("out", "resume", "overwrite", "weights", "data", "devices", "workers"):
+    for name in _NOT_OF_THE_RUN:
         del values[name]
+    database = options.camera_database
     values["photos"] = [str(path) for path in options.photos]
     values["without"] = list(options.without)
     return values | {
         "weights_sha256": weights_sha256,
         "data_sha256": None if packed is None else data_sha256(packed),
+        "measured_cameras": None if database is None else database.name,
     }

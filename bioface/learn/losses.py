@@ -71,29 +71,41 @@ def _huber(error: Tensor, delta: float) -> Tensor:
     return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
 
 
+def of_maps(
+    prediction: Prediction, reference: Prediction | Targets, mask: Tensor
+) -> dict[str, Tensor]:
+    """Distances of the four maps to others, unweighted, keyed as in `SUPERVISED_WEIGHTS`.
+
+    Pigments in u and log diffuse shading are compared in level and within the face, specular
+    shading as its square root.
+    """
+    losses = {}
+    for name in ("melanin", "haemoglobin"):
+        pair = _both(getattr(prediction, f"{name}_u"), getattr(reference, f"{name}_u"), mask)
+        losses[name], losses[f"{name}_within"] = pair
+    losses["diffuse"], losses["diffuse_within"] = _both(
+        prediction.diffuse_shading.clamp_min(LOG_FLOOR).log(),
+        reference.diffuse_shading.clamp_min(LOG_FLOOR).log(),
+        mask,
+    )
+    root, true = ((maps.specular_shading + 1e-6).sqrt() for maps in (prediction, reference))
+    losses["specular"] = masked_mean(_huber(root - true, 0.5), mask).mean()
+    return losses
+
+
 def supervised(
     prediction: Prediction, targets: Targets, rendered: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Losses against exact targets, unweighted, keyed as in `SUPERVISED_WEIGHTS`.
 
-    Pigments in u and log diffuse shading are compared in level and within the face, specular
-    shading as its square root; the pigments' standard deviations by the likelihood of the errors.
+    The maps as by `of_maps`; the pigments' standard deviations by the likelihood of the errors.
     `rendered` (B, H, W, 3) is the prediction's reconstruction in linear sRGB; without it there is
     no appearance loss.
     """
     skin = targets.mask
-    losses = {}
+    losses = of_maps(prediction, targets, skin)
     for name in ("melanin", "haemoglobin"):
-        pair = _both(getattr(prediction, f"{name}_u"), getattr(targets, f"{name}_u"), skin)
-        losses[name], losses[f"{name}_within"] = pair
         losses[f"{name}_std"] = _surprise(prediction, targets, name)
-    losses["diffuse"], losses["diffuse_within"] = _both(
-        prediction.diffuse_shading.clamp_min(LOG_FLOOR).log(),
-        targets.diffuse_shading.clamp_min(LOG_FLOOR).log(),
-        skin,
-    )
-    root = (prediction.specular_shading + 1e-6).sqrt() - (targets.specular_shading + 1e-6).sqrt()
-    losses["specular"] = masked_mean(_huber(root, 0.5), skin).mean()
     losses["mask"] = functional.binary_cross_entropy(prediction.mask, targets.mask)
     losses["camera"] = (prediction.b - targets.b).square().mean()
     spd = illuminant.mix(prediction.illuminant_weights, prediction.daylight_kelvin, validate=False)

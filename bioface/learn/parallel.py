@@ -33,8 +33,10 @@ def drawing_device(workers: int) -> torch.device:
     return torch.device("cpu") if workers else own_device()
 
 
-def check_devices(devices: int, batch: int) -> None:
+def check_devices(devices: int, batch: int, argument: str = "--batch") -> None:
     """Refuse numbers of processes that there is no device or no equal share of a batch for.
+
+    `argument` is what the batch is called on the command line.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def check_devices(devices: int, batch: int) -> None:
     """
     if batch % devices:
         raise InputError(
-            f"--devices {devices}: --batch {batch} cannot be shared equally; choose a multiple"
+            f"--devices {devices}: {argument} {batch} cannot be shared equally; choose a multiple"
         )
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise InputError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")

@@ -35,6 +35,7 @@ WEIGHTS_OF_LOSSES = {
     "globals": 0.02,
     "skin": 0.5,
     "replay": 2.0,
+    "recall": 4.0,
     "flip": 2.0,
     "crop": 2.0,
     "exposure": 8.0,
@@ -44,7 +45,8 @@ WEIGHTS_OF_LOSSES = {
 }
 """`anchor` is the distance of pigments and gloss from those first read; `tone`, `gains`,
 `saturation`, `globals` and `skin` are priors on grading, white balance, and the decoder's
-corrections; `replay` is the supervised loss of rendered faces."""
+corrections; `replay` is the supervised loss of rendered faces, `recall` the distance of their maps
+from those first read."""
 
 INGREDIENTS = (*WEIGHTS_OF_LOSSES, "stops", "decoder")
 """What `--without` takes: a loss; `stops`, the stop-gradients of appearance; `decoder`, whose

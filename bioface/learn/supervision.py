@@ -61,6 +61,12 @@ def supervised_losses(
     return {name: objectives.SUPERVISED_WEIGHTS[name] * value for name, value in found.items()}
 
 
+def recalled(prediction: Prediction, before: Prediction, mask: Tensor) -> Tensor:
+    """How far the four maps are from those read before, weighted and summed as in supervision."""
+    found = objectives.of_maps(prediction, before, mask)
+    return torch.stack([objectives.SUPERVISED_WEIGHTS[n] * v for n, v in found.items()]).sum()
+
+
 def rendered_pixels(step: int) -> tuple[slice, ...]:
     """Index of (B, H, W, ...): the pixels that the appearance loss looks at in a step."""
     rows, columns = step % RENDER_STRIDE, step // RENDER_STRIDE % RENDER_STRIDE

@@ -70,6 +70,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "early_share": (0, 1),
     "early_size": SIZES,
     "evaluate": (1, math.inf),
+    "replay_batch": (1, math.inf),
     "score_minutes": (0, math.inf),
     "seed": (0, 2**63 - 1),
     "size": SIZES,
@@ -105,6 +106,8 @@ def check_options(options: Any) -> None:
     if options.precision not in PRECISIONS:
         raise InputError(f"--precision {options.precision}: must be one of {', '.join(PRECISIONS)}")
     check_devices(options.devices, options.batch)
+    if getattr(options, "replay_batch", None) is not None:
+        check_devices(options.devices, options.replay_batch, "--replay-batch")
 
 
 class Training(lightning.LightningModule):

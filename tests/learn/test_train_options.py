@@ -51,6 +51,22 @@ def test_finetune_names_the_option(tmp_path, capsys, name, value, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--replay-batch", "0", "--data", "a.pack"], "--replay-batch 0: must be at least 1"),
+        (["--replay-batch", "4"], "--replay-batch is about rendered faces: give --data, too"),
+        (["--camera-database", "a.npz"], "--camera-database is about rendered faces"),
+        (
+            ["--replay-batch", "3", "--data", "a.pack", "--devices", "2"],
+            "--devices 2: --replay-batch 3 cannot be shared equally",
+        ),
+    ],
+)
+def test_finetune_tells_what_replaying_needs(tmp_path, capsys, arguments, message):
+    assert message in refused(["finetune", "--out", str(tmp_path / "run"), *arguments], capsys)
+
+
 def test_out_that_is_a_file(pack_path, tmp_path, capsys):
     (tmp_path / "taken").write_bytes(b"")
     for out in (tmp_path / "taken", tmp_path / "taken" / "run"):

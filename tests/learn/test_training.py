@@ -164,7 +164,7 @@ def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
     report = finetuning.finetune(
         finetuning.FinetuneOptions(
             [], tmp_path / "tuned", tmp_path / "pretrained" / "weights.safetensors",
-            data=pack_path, steps=25, batch=2, learning_rate=1e-3,
+            data=pack_path, steps=25, batch=2, replay_batch=3, learning_rate=1e-3,
         )
     )  # fmt: skip
     found = report["reconstruction"]
@@ -176,7 +176,9 @@ def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
     assert after.decoder.skin_offsets.abs().max() > 0
     assert after.decoder.camera_offsets.abs().max() > 0
     assert not torch.equal(after.encoder.stem.weight, before.encoder.stem.weight)
-    assert "replay" in rows(tmp_path / "tuned")[0]
+    assert {"replay", "recall"} <= set(rows(tmp_path / "tuned")[0])
+    assert float(rows(tmp_path / "tuned")[0]["recall"]) < 1e-6
+    assert float(rows(tmp_path / "tuned")[-1]["recall"]) > 1e-4
     with safe_open(tmp_path / "tuned" / "weights.safetensors", "pt") as file:
         header = json.dumps(file.metadata())
     assert str(tmp_path) not in header
