@@ -60,6 +60,9 @@ def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
     accuracy.add_argument(
         "--identities", type=int, default=400, help="people of a set at most (400)"
     )
+    accuracy.add_argument(
+        "--draws", type=int, default=1, help="photos of each person in every condition (1)"
+    )
     accuracy.add_argument("--size", type=int, help="side of the photos; default: as trained")
     accuracy.add_argument(
         "--conditions", nargs="+", default=[], metavar="NAME",
@@ -117,6 +120,8 @@ def _accuracy(options: argparse.Namespace) -> None:
 
     if options.identities < 2:
         raise InputError(f"--identities {options.identities}: at least 2 are needed")
+    if options.draws < 1:
+        raise InputError(f"--draws {options.draws}: must be at least 1")
     keep_freed_memory()
     wanted = AccuracyOptions(
         data=options.data,
@@ -126,6 +131,7 @@ def _accuracy(options: argparse.Namespace) -> None:
         spectral=options.spectral,
         cameras=options.cameras,
         identities=options.identities,
+        draws=options.draws,
         size=options.size,
         wanted=tuple(options.conditions),
         with_baselines=not options.no_baselines,
@@ -167,7 +173,8 @@ def _command(options: argparse.Namespace) -> str:
         parts += [f"--{name}", *(path.name for path in paths)] if paths else []
     if options.compare:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
-    parts += ["--identities", str(options.identities), "--seed", str(options.seed)]
+    for name in ("identities", "draws", "seed"):
+        parts += [f"--{name}", str(getattr(options, name))]
     return " ".join([*parts, "--out", options.out.name])
 
 

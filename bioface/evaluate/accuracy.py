@@ -32,6 +32,8 @@ CLEAN = "clean"
 WORN = "full"
 """The condition that is always measured on the main set: people as they come."""
 
+_BETWEEN_DRAWS = 1_000_003
+
 TRAINING_PHOTOS = 96
 """Labelled photos that baselines may learn from."""
 
@@ -56,7 +58,10 @@ class AccuracyOptions:
         Measured cameras (rawtoaces52.npz), of which those held out are used; the training camera
         model when None.
     identities
-        People of a set at most, one photo each in every condition.
+        People of a set at most.
+    draws
+        Photos of each person in every condition, under other lights, cameras and pigments;
+        baselines read the first alone.
     size
         Side of the photos, pixels; what the network was trained at when None.
     wanted
@@ -74,10 +79,16 @@ class AccuracyOptions:
     spectral: Sequence[Path] = ()
     cameras: Path | None = None
     identities: int = 400
+    draws: int = 1
     size: int | None = None
     wanted: tuple[str, ...] = ()
     with_baselines: bool = True
     seed: int = 0
+
+    @property
+    def seeds(self) -> list[int]:
+        """One for each photo of a person."""
+        return [self.seed + draw * _BETWEEN_DRAWS for draw in range(self.draws)]
 
 
 def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None = None) -> dict:
@@ -138,7 +149,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
     for folder in options.spectral:
         main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
-        sets.append(_spectral(folder, main, networks[0], size, measured, options.seed))
+        sets.append(_spectral(folder, main, networks[0], size, measured, options))
     floor = load_floor()
     return {
         "network": {
@@ -151,6 +162,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "splits_sha256": Splits.load().sha256,
         "cameras": "held-out measured" if options.cameras else "training camera model",
         "size": size,
+        "draws": options.draws,
         "seed": options.seed,
         "floor": floor and floor["rows"],
         "mean_colour_floor": mean_colour,
@@ -164,15 +176,16 @@ def _spectral(
     network: NetworkReader,
     size: int,
     measured: np.ndarray | None,
-    seed: int,
+    options: AccuracyOptions,
 ) -> dict[str, Any]:
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
     figures = {}
     for name, config in settings.items():
         rows: list[FaceRow] = []
-        for photos in spectral_photos(cubes, size, config, measured=measured, seed=seed):
-            rows += measure(photos, network.read(photos))
+        for seed in options.seeds:
+            for photos in spectral_photos(cubes, size, config, measured=measured, seed=seed):
+                rows += measure(photos, network.read(photos))
         if not rows:
             raise InputError(f"{folder}: no cube shows enough skin at size {size}")
         figures[name] = {network.name: summarise(Rows.of(rows))}
@@ -195,7 +208,7 @@ def photo_count(options: AccuracyOptions) -> int:
 
     first, *others = options.data
     main = sum(people(first if name == WORN else options.clean_data or first) for name in names)
-    return main + len(names) * sum(map(people, others))
+    return options.draws * (main + len(names) * sum(map(people, others)))
 
 
 @dataclass(frozen=True)
@@ -253,15 +266,16 @@ class _Test:
         people, rows = self.people, {}
         for reader in (*known, *networks):
             rows[reader.name] = list[FaceRow]()
-        seen = 0
-        for photos in drawn_photos(relighter, people, len(people), self.options.seed):
-            for reader in (*known, *networks):
-                limit = getattr(reader, "limit", None)
-                if limit is None or seen < limit:
-                    rows[reader.name] += measure(photos, reader.read(photos))
-            seen += len(photos.srgb)
-            if advance:
-                advance(len(photos.srgb))
+        for draw, seed in enumerate(self.options.seeds):
+            seen = 0
+            for photos in drawn_photos(relighter, people, len(people), seed):
+                for reader in (*networks, *(known if draw == 0 else ())):
+                    limit = getattr(reader, "limit", None)
+                    if limit is None or seen < limit:
+                        rows[reader.name] += measure(photos, reader.read(photos))
+                seen += len(photos.srgb)
+                if advance:
+                    advance(len(photos.srgb))
         empty = [name for name, found in rows.items() if not found]
         if empty:
             raise InputError(

@@ -122,8 +122,8 @@ on photos. Written by
 
 - Network: {network["parameters"] / 1e6:.2f} million parameters, weights sha256
   `{network["sha256"][:16]}`.
-- Test: people that training never saw, each in one photo a condition, {results["size"]} pixels a
-  side. {_sets(main)}
+- Test: people that training never saw, {_draws(results["draws"])}, {results["size"]} pixels a side.
+  {_sets(main)}
 - Cameras: {results["cameras"]}; lights: A, daylight, and the fluorescent and LED spectra held out;
   both frozen in `bioface/data/splits.json`, sha256 `{results["splits_sha256"][:16]}`.
 - Unit u is the cube root of the volume fraction scaled to 0-1 (melanin 0.03-0.45, haemoglobin
@@ -135,6 +135,12 @@ on photos. Written by
   a tint of single lights, second lights and mixtures, blur, noise to 3 %, JPEG down to 70.
 - Nothing is told about light, camera or shading; but *{TOLD}* knows illuminant,
   white balance and the nearest camera of the camera model.{_caution(network)}"""
+
+
+def _draws(count: int) -> str:
+    if count == 1:
+        return "each in one photo a condition"
+    return f"each in {count} photos a condition (baselines: in the first)"
 
 
 def _sets(main: Mapping[str, Any]) -> str:

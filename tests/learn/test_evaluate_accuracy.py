@@ -45,6 +45,7 @@ def test_the_command_writes_figures_page_plots_and_fairness(
     card.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
     arguments = ["--data", str(pack_path), "--weights", str(weights), "--identities", "4"]
     arguments += ["--compare", f"other={weights}", "--conditions", "clean", "full", "JPEG 70"]
+    arguments += ["--draws", "2"]
     outputs = ["--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "accuracy.md")]
     assert main(["evaluate", "accuracy", *arguments, *outputs, "--model-card", str(card)]) == 0
     printed = capsys.readouterr().out
@@ -62,6 +63,10 @@ def test_the_command_writes_figures_page_plots_and_fairness(
         "other",
     ]
     assert "prior mean" not in conditions["JPEG 70"]
+    counts = {n: (f["photos"], f["identities"]) for n, f in conditions["clean"].items()}
+    photos, people = counts["prior mean"]
+    assert photos == people
+    assert counts["network"] == counts["other"] == (2 * people, people)
     same = [conditions["full"][name]["quantities"] for name in ("network", "other")]
     assert same[0] == same[1]
     prior = conditions["clean"]["prior mean"]["quantities"]["melanin_u"]
@@ -73,6 +78,8 @@ def test_the_command_writes_figures_page_plots_and_fairness(
     face_means = [line for line in text.splitlines() if "melanin, u, face mean" in line]
     assert [line.split("|")[-2].strip() for line in face_means[:2]] == [told, "-"]
     assert "figures/accuracy-methods.png" in text
+    assert "each in 2 photos a condition" in text
+    assert "--draws 2" in text
     assert (tmp_path / "figures" / "accuracy-tones.png").stat().st_size > 1000
     assert str(tmp_path) not in text
     assert "prior mean" in printed
@@ -138,6 +145,7 @@ def test_what_covers_skin_is_told_in_words(tmp_path):
     [
         (["--clean-data", "nowhere.pack"], "nowhere.pack"),
         (["--identities", "1"], "--identities 1"),
+        (["--draws", "0"], "--draws 0"),
         (["--conditions", "fog"], "no condition 'fog'"),
         (["--compare", "alone"], "NAME=FILE"),
         (["--cameras", "nowhere.npz"], "nowhere.npz"),

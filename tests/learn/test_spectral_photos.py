@@ -77,12 +77,12 @@ def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     save_weights(weights, Encoder(EncoderConfig(widths=(16, 16), size=32)), Decoder())
     options = AccuracyOptions(
         [pack_path], weights, spectral=[folder], identities=2, wanted=("clean",),
-        with_baselines=False,
+        with_baselines=False, draws=2,
     )  # fmt: skip
     results = accuracy(options)
     entry = results["sets"][1]
     assert entry["identities"] == 3
-    assert entry["conditions"]["clean"]["network"]["photos"] == 3
+    assert entry["conditions"]["clean"]["network"]["photos"] == 6
     assert "spectral truth" in as_page(results, "command", {})
 
 
