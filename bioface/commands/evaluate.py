@@ -104,6 +104,24 @@ def _add_edits(edits: argparse.ArgumentParser) -> None:
     edits.add_argument("--out", type=Path, required=True, metavar="PNG")
 
 
+def _add_agreement(agreement: argparse.ArgumentParser) -> None:
+    agreement.add_argument(
+        "--photos", type=Path, metavar="DIR",
+        help="a folder that holds a folder of photos for each person",
+    )  # fmt: skip
+    agreement.add_argument(
+        "--data", type=Path, metavar="PACK",
+        help="a test set of bioface-synth pack, every person of which is photographed twice",
+    )  # fmt: skip
+    _add_weights(agreement)
+    agreement.add_argument(
+        "--cameras", type=Path, metavar="NPZ",
+        help="measured cameras (rawtoaces52.npz), of which those held out photograph --data",
+    )  # fmt: skip
+    _add_seed(agreement)
+    _add_json(agreement)
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure what was asked for."""
     options.measure(options)
@@ -210,6 +228,47 @@ def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
     return results | {"table": as_table(results)}
 
 
+def _agreement(options: argparse.Namespace) -> None:
+    """Print a table for photos, rendered people, or both; write the figures where asked for."""
+    from bioface.atomic import write_text
+    from bioface.errors import InputError
+    from bioface.evaluate import agreement
+    from bioface.learn.accuracy import NetworkReader
+    from bioface.learn.splits import Splits
+    from bioface.learn.weights import load_weights
+    from bioface.packed import read_packed
+    from bioface.photo.network import load_network
+
+    if not (options.photos or options.data):
+        raise InputError("evaluate agreement needs --photos DIR, --data PACK, or both")
+    results = {}
+    if options.photos:
+        count = len(agreement.find_people(options.photos))
+        with _progress(count, "photo") as advance:
+            network = load_network(options.weights, "torch")
+            seen = agreement.of_photos(options.photos, network, advance)
+        results["photos"] = agreement.agreement(seen, options.seed)
+    if options.data:
+        model, packed = load_weights(options.weights), read_packed(options.data)
+        measured = Splits.load().cameras(options.cameras) if options.cameras else None
+        with _progress(agreement.count_renders(packed), "photo") as advance:
+            drawn = agreement.of_renders(
+                packed,
+                NetworkReader.of("network", model),
+                measured=measured,
+                size=model.encoder.config.size,
+                seed=options.seed,
+                advance=advance,
+            )
+        results["rendered"] = agreement.agreement(drawn, options.seed)
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
+    for name, found in results.items():
+        skipped = f", {found['skipped']} skipped" if found["skipped"] else ""
+        print(f"{name}: {found['people']} people, {found['photos']} photos{skipped}\n")
+        print(agreement.as_table(found))
+
+
 def _edits(options: argparse.Namespace) -> None:
     """Write the picture."""
     from bioface.errors import InputError
@@ -295,6 +354,12 @@ _MEASURES = {
         _multispectral,
         "the paper's benchmark on multispectral images of faces",
         "RMSE of every map against a fit of the skin model to the spectra.",
+    ),
+    "agreement": (
+        _add_agreement,
+        _agreement,
+        "whether different photos of one person read the same",
+        "Intraclass correlation of readings, beside that of plain colour.",
     ),
     "edits": (
         _add_edits,

@@ -1,0 +1,246 @@
+"""Whether different photos of one person read the same, beside plain colour. Imports torch.
+
+Intraclass correlation, ICC(1,1) of Shrout & Fleiss (1979): the share of the variance of readings
+that is between people rather than between photos of one person. 1 is perfect; what only tells how
+a photo was taken has 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioface.errors import BiofaceError, InputError
+from bioface.evaluate.measure import LEAST_PIXELS
+from bioface.evaluate.scores import interval
+from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
+from bioface.learn.conditions import RelightConfig
+from bioface.learn.relight import Relighter
+from bioface.learn.splits import Splits, split_samples
+from bioface.packed import PackedDataset
+from bioface.photo.files import find_photos, read_photo
+from bioface.photo.network import Network
+from bioface.photo.read import SURE, faces_in, read_faces
+from bioface.spectral.colour import ita, linear_srgb_to_xyz, srgb_decode, xyz_to_lab
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
+
+READINGS = ("melanin", "haemoglobin")
+COLOURS = ("ITA", "L*", "a*", "b*")
+"""What is compared: medians over a face's skin of pigments in u, and of the photo's own colour."""
+
+DRAWS = 1000
+"""Bootstrap resamples of people."""
+
+_PHOTOS = 2
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Readings of several photos of several people.
+
+    Attributes
+    ----------
+    people
+        (F,) whose photo it is.
+    values
+        (F, 6) of `READINGS` and `COLOURS`.
+    skipped
+        Photos without a readable face.
+    """
+
+    people: Sequence[str]
+    values: np.ndarray
+    skipped: int = 0
+
+
+def intraclass(values: np.ndarray, people: Sequence[str] | np.ndarray) -> float:
+    """ICC(1,1) of values (F,) by whose they are; people may have different numbers of photos."""
+    sums = _sums(np.asarray(values, np.float64)[:, None], people)
+    return float(_intraclass(sums, np.ones((1, len(sums))))[0, 0])
+
+
+def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
+    """JSON-ready: `people`, `photos`, `skipped`, and of each reading and colour what agrees.
+
+    Of each: `icc` as [value, low, high], the bounds of the 95 % bootstrap interval over people,
+    and the standard deviations `between` people (of their means) and `within` them, in u for
+    readings, degrees for the ITA and CIELAB units for the rest. People with one photo do not count.
+
+    Raises
+    ------
+    InputError
+        Fewer than two people have two readable photos.
+    """
+    names, counts = np.unique(np.asarray(repeated.people), return_counts=True)
+    kept = np.isin(repeated.people, names[counts > 1])
+    if (counts > 1).sum() < 2:
+        raise InputError("agreement needs two people at least, with two readable photos each")
+    people, values = np.asarray(repeated.people)[kept], repeated.values[kept]
+    sums = _sums(values, people)
+    rng = np.random.default_rng(seed)
+    every = np.full(len(sums), 1 / len(sums))
+    whole = _intraclass(sums, np.ones((1, len(sums))))[0]
+    drawn = _intraclass(sums, rng.multinomial(len(sums), every, DRAWS).astype(np.float64))
+    found = {}
+    for k, name in enumerate((*READINGS, *COLOURS)):
+        n, s, q = sums[:, k].T
+        found[name] = {
+            "icc": [float(whole[k]), *interval(drawn[:, k])],
+            "between": float((s / n).std()),
+            "within": float(np.sqrt((q - s**2 / n).sum() / (n.sum() - len(n)))),
+        }
+    return {
+        "people": len(sums),
+        "photos": len(people),
+        "skipped": repeated.skipped,
+        "agreement": found,
+    }
+
+
+def of_photos(
+    folder: Path, network: Network, advance: Callable[[int], object] = lambda _: None
+) -> Repeated:
+    """Photos as `bioface estimate` reads them; each folder inside `folder` holds one person's.
+
+    Of several faces in a photo the largest counts.
+
+    Raises
+    ------
+    InputError
+        There are no such folders, or no photos in them.
+    """
+    people, values, skipped = [], [], 0
+    for person, path in find_people(folder):
+        try:
+            srgb = read_photo(path)
+            read = read_faces(srgb, faces_in(srgb, path, network)[:1], network)
+            skin = read.faces[0].skin
+            sure = read.maps["mask"] > SURE
+            if skin["melanin_median"] is None or sure.sum() <= LEAST_PIXELS:
+                raise InputError("no skin seen")
+        except BiofaceError:
+            skipped += 1
+        else:
+            pigments = (
+                to_unit(skin["melanin_median"], MELANIN_RANGE),
+                to_unit(skin["haemoglobin_median"], HAEMOGLOBIN_RANGE),
+            )
+            people.append(person)
+            values.append([*map(float, pigments), *_colours(srgb[sure])])
+        advance(1)
+    return Repeated(people, np.array(values).reshape(-1, len(READINGS + COLOURS)), skipped)
+
+
+def find_people(folder: Path) -> list[tuple[str, Path]]:
+    """(person, photo) of every photo in the folders inside `folder`, which name the people.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    inside = sorted(path for path in folder.glob("*") if path.is_dir())
+    if not inside:
+        raise InputError(f"{folder}: holds no folders; make one for each person's photos")
+    return [(person.name, photo) for person in inside for photo in find_photos([person])]
+
+
+def of_renders(
+    packed: PackedDataset,
+    reader: NetworkReader,
+    *,
+    measured: np.ndarray | None = None,
+    size: int = 96,
+    seed: int = 0,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Repeated:
+    """Two photos of each held-out rendered person, with the pigments they were rendered with.
+
+    Everything else is drawn as in *full*: light and its brightness, gloss, camera (`measured` or
+    the training model), white balance, exposure, tone, saturation, blur, noise, JPEG, the crop.
+    Pose and the places of the lights are the render's.
+
+    Raises
+    ------
+    InputError
+        Nobody is held out.
+    """
+    held_out = split_samples(packed)[1]
+    if len(held_out) == 0:
+        raise InputError(f"{packed.path}: nobody is held out in this set")
+    relighter = Relighter(
+        packed,
+        size,
+        config=dataclasses.replace(RelightConfig.full(), redraw=0.0, within_sd=None),
+        measured=measured,
+        lights=Splits.load().test_illuminants,
+        device=test_device(),
+    )
+    people, values, skipped = [], [], 0
+    for photos in drawn_photos(relighter, held_out, _PHOTOS * len(held_out), seed):
+        read = reader.read(photos)
+        for i, on in enumerate(photos.counted):
+            if on.sum() <= LEAST_PIXELS:
+                skipped += 1
+                continue
+            maps = (read.melanin_u, read.haemoglobin_u)
+            pigments = [float(np.median(plane[i][on])) for plane in maps]
+            people.append(photos.identity[i])
+            values.append([*pigments, *_colours(photos.srgb[i][on])])
+        advance(len(photos.srgb))
+    return Repeated(people, np.array(values).reshape(-1, len(READINGS + COLOURS)), skipped)
+
+
+def count_renders(packed: PackedDataset) -> int:
+    """How many photos `of_renders` draws."""
+    return _PHOTOS * len(split_samples(packed)[1])
+
+
+def as_table(found: dict[str, Any]) -> str:
+    """Markdown: a row for each reading and colour."""
+    rows = [
+        "| median over skin | ICC(1,1) | 95 % | sd between people | within them |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in found["agreement"].items():
+        value, low, high = one["icc"]
+        digits = 3 if name in READINGS else 1
+        rows.append(
+            f"| {name}{', u' if name in READINGS else ''} | {value:.2f} | {low:.2f} to {high:.2f} "
+            f"| {one['between']:.{digits}f} | {one['within']:.{digits}f} |"
+        )
+    return "\n".join(rows)
+
+
+def _colours(srgb: np.ndarray) -> list[float]:
+    """ITA, L*, a* and b* of the median colour (P, 3) of sRGB pixels."""
+    lab = np.asarray(xyz_to_lab(linear_srgb_to_xyz(srgb_decode(srgb.astype(np.float64)))))
+    median = np.median(lab, axis=0)
+    return [float(ita(median)), *map(float, median)]
+
+
+def _sums(values: np.ndarray, people: Sequence[str] | np.ndarray) -> np.ndarray:
+    """(people, columns, 3) number, sum and sum of squares of values (F, columns) of each person."""
+    names, owner = np.unique(np.asarray(people), return_inverse=True)
+    sums = np.zeros((len(names), values.shape[1], 3))
+    np.add.at(sums, owner, np.stack([np.ones_like(values), values, values**2], -1))
+    return sums
+
+
+def _intraclass(sums: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """ICC(1,1) (draws, columns) of people who count `weight` (draws, people) times."""
+    n, s, q = np.moveaxis(sums, -1, 0)
+    people, photos = weight.sum(1)[:, None], weight @ n
+    mean_square_between = (weight @ (s**2 / n) - (weight @ s) ** 2 / photos) / (people - 1)
+    mean_square_within = (weight @ (q - s**2 / n)) / (photos - people)
+    each = (photos - weight @ n**2 / photos) / (people - 1)
+    with np.errstate(invalid="ignore"):
+        ratio: np.ndarray = (mean_square_between - mean_square_within) / (
+            mean_square_between + (each - 1) * mean_square_within
+        )
+    return ratio
