@@ -234,7 +234,6 @@ def _agreement(options: argparse.Namespace) -> None:
     from bioface.errors import InputError
     from bioface.evaluate import agreement
     from bioface.learn.accuracy import NetworkReader
-    from bioface.learn.splits import Splits
     from bioface.learn.weights import load_weights
     from bioface.packed import read_packed
     from bioface.photo.network import load_network
@@ -250,12 +249,11 @@ def _agreement(options: argparse.Namespace) -> None:
         results["photos"] = agreement.agreement(seen, options.seed)
     if options.data:
         model, packed = load_weights(options.weights), read_packed(options.data)
-        measured = Splits.load().cameras(options.cameras) if options.cameras else None
         with _progress(agreement.count_renders(packed), "photo") as advance:
             drawn = agreement.of_renders(
                 packed,
                 NetworkReader.of("network", model),
-                measured=measured,
+                cameras=options.cameras,
                 size=model.encoder.config.size,
                 seed=options.seed,
                 advance=advance,

@@ -128,13 +128,12 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         networks.append(NetworkReader.of(name, other))
         if other.config.get("kind") != "paper":
             own.append(name)
-    measured = Splits.load().cameras(options.cameras) if options.cameras else None
     sets: list[dict[str, Any]] = []
     mean_colour = None
     for k, path in enumerate(options.data):
-        test = _Test(read_packed(path), size, measured, options)
+        test = _Test(read_packed(path), size, options)
         stand_in = options.clean_data if k == 0 else None
-        clean = _Test(read_packed(stand_in), size, measured, options) if stand_in else test
+        clean = _Test(read_packed(stand_in), size, options) if stand_in else test
         figures = {}
         for name, config in settings.items():
             known = (
@@ -149,7 +148,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
     for folder in options.spectral:
         main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
-        sets.append(_spectral(folder, main, networks[0], size, measured, options))
+        sets.append(_spectral(folder, main, networks[0], size, options))
     floor = load_floor()
     return {
         "network": {
@@ -175,11 +174,11 @@ def _spectral(
     settings: dict[str, Any],
     network: NetworkReader,
     size: int,
-    measured: np.ndarray | None,
     options: AccuracyOptions,
 ) -> dict[str, Any]:
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
+    measured = Splits.load().cameras(options.cameras) if options.cameras else None
     figures = {}
     for name, config in settings.items():
         rows: list[FaceRow] = []
@@ -217,7 +216,6 @@ class _Test:
 
     packed: PackedDataset
     size: int
-    measured: np.ndarray | None
     options: AccuracyOptions
 
     @property
@@ -241,13 +239,8 @@ class _Test:
 
     def relighter(self, config: RelightConfig) -> Relighter:
         """What draws the photos of a condition."""
-        return Relighter(
-            self.packed,
-            self.size,
-            config=config,
-            measured=self.measured,
-            lights=Splits.load().test_illuminants,
-            device=test_device(),
+        return Relighter.for_test(
+            self.packed, self.size, config, database=self.options.cameras, device=test_device()
         )
 
     def run(

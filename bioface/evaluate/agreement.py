@@ -21,7 +21,7 @@ from bioface.evaluate.scores import interval
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
-from bioface.learn.splits import Splits, split_samples
+from bioface.learn.splits import split_samples
 from bioface.packed import PackedDataset
 from bioface.photo.files import find_photos, read_photo
 from bioface.photo.network import Network
@@ -154,16 +154,16 @@ def of_renders(
     packed: PackedDataset,
     reader: NetworkReader,
     *,
-    measured: np.ndarray | None = None,
+    cameras: Path | None = None,
     size: int = 96,
     seed: int = 0,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Repeated:
     """Two photos of each held-out rendered person, with the pigments they were rendered with.
 
-    Everything else is drawn as in *full*: light and its brightness, gloss, camera (`measured` or
-    the training model), white balance, exposure, tone, saturation, blur, noise, JPEG, the crop.
-    Pose and the places of the lights are the render's.
+    Everything else is drawn as in *full*: light and its brightness, gloss, camera (held-out ones of
+    the database `cameras`, or the training model), white balance, exposure, tone, saturation, blur,
+    noise, JPEG, the crop. Pose and the places of the lights are the render's.
 
     Raises
     ------
@@ -173,14 +173,8 @@ def of_renders(
     held_out = split_samples(packed)[1]
     if len(held_out) == 0:
         raise InputError(f"{packed.path}: nobody is held out in this set")
-    relighter = Relighter(
-        packed,
-        size,
-        config=dataclasses.replace(RelightConfig.full(), redraw=0.0, within_sd=None),
-        measured=measured,
-        lights=Splits.load().test_illuminants,
-        device=test_device(),
-    )
+    config = dataclasses.replace(RelightConfig.full(), redraw=0.0, within_sd=None)
+    relighter = Relighter.for_test(packed, size, config, database=cameras, device=test_device())
     people, values, skipped = [], [], 0
     for photos in drawn_photos(relighter, held_out, _PHOTOS * len(held_out), seed):
         read = reader.read(photos)

@@ -149,23 +149,24 @@ class Relighter:
         cls,
         packed: PackedDataset,
         size: int,
-        conditions: Literal["clean", "full"],
+        conditions: RelightConfig | Literal["clean", "full"],
         *,
         database: str | os.PathLike[str] | None = None,
         skin: SkinModel | None = None,
         device: str | torch.device = "cpu",
     ) -> Relighter:
-        """The draws that accuracy is measured on: see `RelightConfig.clean` and `full`.
+        """The draws that accuracy is measured on: see `RelightConfig.clean` and `full`, or others.
 
         Lights, and with `database` (rawtoaces52.npz) cameras, are those held out in `splits.json`.
         Without it cameras come from the training model, and a report should say so. Which samples
         are held out, `bioface.learn.splits.split_samples` says.
         """
         splits = Splits.load()
+        named = {"clean": RelightConfig.clean, "full": RelightConfig.full}
         return cls(
             packed,
             size,
-            config=RelightConfig.clean() if conditions == "clean" else RelightConfig.full(),
+            config=named[conditions]() if isinstance(conditions, str) else conditions,
             skin=skin,
             measured=None if database is None else splits.cameras(database),
             lights=splits.test_illuminants,
