@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from bioface.learn import losses  # noqa: E402
 from bioface.learn.encoder import Prediction  # noqa: E402
+from bioface.learn.supervision import recalled  # noqa: E402
 from bioface.spectral.illuminant import mix  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -46,6 +47,14 @@ def test_the_truth_costs_nothing():
     assert set(found) == set(losses.SUPERVISED_WEIGHTS)
     errors = {k: v for k, v in found.items() if not k.endswith("_std")}
     assert all(abs(float(value)) < 1e-6 for value in errors.values())
+
+
+def test_what_was_read_before_is_recalled_at_the_weights_of_supervision():
+    before = a_prediction()
+    assert float(recalled(before, before, before.mask)) < 1e-9
+    offset = dataclasses.replace(before, melanin_u=before.melanin_u + 0.1)
+    expected = losses.SUPERVISED_WEIGHTS["melanin"] * 0.005
+    assert float(recalled(offset, before, before.mask)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_level_and_within_face_are_told_apart():
