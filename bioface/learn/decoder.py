@@ -87,6 +87,11 @@ def learnable(skin: str) -> dict[str, tuple[float, float]]:
     return {**model.bounds, **COLOURATION} if model.separable else dict(model.bounds)
 
 
+@cache
+def _loaded(components: int, name: str) -> CameraModel:
+    return CameraModel.load(components, name=name)
+
+
 class Decoder(nn.Module):
     """Renders a `Prediction`; its globals are the learnable corrections.
 
@@ -105,6 +110,7 @@ class Decoder(nn.Module):
         if config.constants is None:
             config = dataclasses.replace(config, constants=tuple(sorted(learnable(config.skin))))
         self.config = config
+        self._held: dict[str, bool] = {}
         self.skin_offsets = nn.Parameter(torch.zeros(len(self.constants)))
         self.camera_offsets = nn.Parameter(torch.zeros(3, _SMOOTH))
         self.tone_offset = nn.Parameter(torch.zeros(2))
@@ -123,11 +129,20 @@ class Decoder(nn.Module):
 
     def learn(self, on: bool) -> None:
         """Let the globals move, or hold them where they are."""
+        self._held = {}
         self.requires_grad_(on)
+
+    def hold(self) -> None:
+        """Promise that globals that are zero stay so, and others not, until `learn` is called.
+
+        They are then looked at no more. Each look makes a GPU finish all that it was told to do.
+        """
+        self.learn(False)
+        self._held = {name: self._corrected(name) for name in ("skin_offsets", "camera_offsets")}
 
     def skin(self) -> SkinModel:
         """The skin model with its corrected constants (tensors that carry gradients)."""
-        if not self._corrected(self.skin_offsets):
+        if not self._corrected("skin_offsets"):
             return self._skin
         moved = self._calibrated() + self._departures()
         return self._skin.with_constants(**dict(zip(self.constants, moved.unbind(), strict=True)))
@@ -145,7 +160,7 @@ class Decoder(nn.Module):
 
     def camera_model(self) -> CameraModel:
         """The camera model with its corrected mean."""
-        if not self._corrected(self.camera_offsets):
+        if not self._corrected("camera_offsets"):
             return self._cameras
         mean = self._mean * self._camera_factors().T
         return self._cameras.with_mean(mean / mean.sum(0))
@@ -218,17 +233,20 @@ class Decoder(nn.Module):
         """What the skin constants' departures cost: see `bioface.spectral.skin_prior`."""
         return SkinPrior.load(self.config.skin).cost(self.constants, self._departures())
 
+    def _camera_factors(self) -> Tensor:
+        return (CAMERA_MEAN_REACH * torch.tanh(self.camera_offsets) @ self._basis).exp()
+
     @property
     def _skin(self) -> SkinModel:
         return SkinModel.load(self.config.skin)
 
     @property
     def _cameras(self) -> CameraModel:
-        return CameraModel.load(self.config.components, name=self.config.cameras)
+        return _loaded(self.config.components, self.config.cameras)
 
-    def _camera_factors(self) -> Tensor:
-        return (CAMERA_MEAN_REACH * torch.tanh(self.camera_offsets) @ self._basis).exp()
-
-    @staticmethod
-    def _corrected(offsets: nn.Parameter) -> bool:
+    def _corrected(self, name: str) -> bool:
+        """Whether a correction may move or is not zero."""
+        if name in self._held:
+            return self._held[name]
+        offsets: nn.Parameter = getattr(self, name)
         return offsets.requires_grad or bool((offsets != 0).any())

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioface.spectral.backend import table_like
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, UNIT_RANGE, from_unit
 
@@ -31,6 +32,7 @@ KELVIN_RANGE = (4000.0, 25000.0)
 LOG_GAIN_REACH = 0.3
 LOG_GAMMA_REACH = 0.7
 CONTRAST_REACH = 0.85
+_TONE_REACH = np.array([LOG_GAMMA_REACH, CONTRAST_REACH])
 LOG_DIFFUSE_RANGE = (-8.0, 4.0)
 LIGHTS = 14
 
@@ -120,7 +122,7 @@ class Known:
 
     def code(self) -> Tensor:
         """(B, N + 8 + 2 + 3) what the network is told: zeros for what is not known."""
-        basis = torch.tensor(_TO_LIGHT_CODE, dtype=torch.float32, device=self.spd.device)
+        basis = table_like(self.spd, _TO_LIGHT_CODE)
         relative = self.spd / self.spd.mean(1, keepdim=True)
         parts = (self.b, relative.clamp_min(0.02).log() @ basis, 10 * self.gains.log())
         told = [part * flag[:, None] for part, flag in zip(parts, self.given.T, strict=True)]
@@ -297,7 +299,6 @@ def _physical(maps: dict[str, Tensor], values: Tensor, components: int) -> Predi
     log_diffuse = (maps["diffuse"] + exposure[..., None]).clamp(*LOG_DIFFUSE_RANGE)
     coolest, warmest = (1e6 / kelvin for kelvin in reversed(KELVIN_RANGE))
     mired = coolest + (warmest - coolest) * kelvin[:, 0].sigmoid()
-    reach = torch.tensor([LOG_GAMMA_REACH, CONTRAST_REACH], device=tone.device)
     return Prediction(
         melanin_u=_within(maps["melanin"] + pigments[:, :1, None], UNIT_RANGE),
         haemoglobin_u=_within(maps["haemoglobin"] + pigments[:, 1:, None], UNIT_RANGE),
@@ -310,7 +311,7 @@ def _physical(maps: dict[str, Tensor], values: Tensor, components: int) -> Predi
         illuminant_weights=lights.softmax(1),
         daylight_kelvin=1e6 / mired,
         gains=(LOG_GAIN_REACH * torch.tanh(gains)).exp(),
-        tone=reach * torch.tanh(tone),
+        tone=table_like(tone, _TONE_REACH) * torch.tanh(tone),
     )
 
 

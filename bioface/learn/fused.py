@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from bioface.spectral import fast
-from bioface.spectral.backend import like
+from bioface.spectral.backend import like, table_like
 
 SWITCH = "BIOFACE_COMPILED"
 """Environment variable; 0 keeps to torch operations."""
@@ -108,10 +108,12 @@ def _step(degree: int) -> float:
     return _sign(degree) * _sign(degree - 1)
 
 
-def _signs(lengths: tuple[int, ...], reference: Tensor) -> Tensor:
+@cache
+def _signs(lengths: tuple[int, ...]) -> np.ndarray:
     """(K,) sign with which `_products` holds each product."""
-    signs = [_sign(p) * _sign(q) for q, length in enumerate(lengths) for p in range(length)]
-    return reference.new_tensor(signs)
+    return np.array(
+        [_sign(p) * _sign(q) for q, length in enumerate(lengths) for p in range(length)]
+    )
 
 
 Part = tuple[slice, slice]
@@ -151,7 +153,7 @@ class _Render(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
         table, white, *maps = inputs
         batch, pixels = maps[0].shape
-        signed = table * _signs(lengths, table)
+        signed = table * table_like(table, _signs(lengths))
         out = maps[0].new_empty(batch, 3, pixels)
 
         def work(chunk: Part) -> None:
@@ -171,8 +173,8 @@ class _Render(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         lengths = ctx.lengths
         table, white, *maps = ctx.saved_tensors
-        signs = _signs(lengths, table)
-        slopes = table[:, None] @ like(table, fast.derivatives(lengths))
+        signs = table_like(table, _signs(lengths))
+        slopes = table[:, None] @ table_like(table, fast.derivatives(lengths))
         signed = torch.cat([table, *slopes.unbind(1)], dim=1) * signs
         of_maps = [torch.empty_like(values) for values in maps]
         sums: list[tuple[Part, Tensor, Tensor]] = []
@@ -233,7 +235,7 @@ class _RenderCompiled(torch.autograd.Function):
         assert kernels is not None
         lengths = ctx.lengths
         table, white, *maps = ctx.saved_tensors
-        slopes = table[:, None] @ like(table, fast.derivatives(lengths))
+        slopes = table[:, None] @ table_like(table, fast.derivatives(lengths))
         rows = _padded(torch.cat([table, *slopes.unbind(1)], dim=1), kernels.STRIDE)
         of_maps = [torch.empty_like(values) for values in maps]
         fixed = kernels.WARPS, np.array(lengths), rows, white.numpy()

@@ -9,6 +9,7 @@ from bioface.learn import losses as objectives
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Known, Prediction
 from bioface.learn.relight import Targets
+from bioface.learn.tensors import sent
 from bioface.learn.training import Training
 
 RENDER_STRIDE = 4
@@ -20,6 +21,9 @@ TOLD_SHARE = 1 / 6
 
 class Pretraining(Training):
     """Supervised losses on (photo, targets) batches."""
+
+    def on_train_start(self) -> None:
+        self.decoder.hold()
 
     def losses(self, batch: tuple[Tensor, Targets]) -> dict[str, Tensor]:
         photo, targets = batch
@@ -38,14 +42,9 @@ def told(targets: Targets, step: int, rank: int = 0, world: int = 1) -> Known:
     generator = torch.Generator().manual_seed(step)
     drawn = torch.rand(world * len(targets.b), 5, generator=generator)[rank::world]
     given = (drawn[:, :3] < TOLD_SHARE) | (drawn[:, 3:4] < TOLD_SHARE / 2)
-    shaped = (drawn[:, 4] < TOLD_SHARE).to(targets.normals)
-    return Known(
-        targets.b,
-        targets.spd,
-        targets.gains,
-        given.to(targets.b),
-        targets.normals * shaped[:, None, None, None],
-    )
+    shaped = drawn[:, 4] < TOLD_SHARE
+    normals = targets.normals * sent(shaped, targets.b)[:, None, None, None]
+    return Known(targets.b, targets.spd, targets.gains, sent(given, targets.b), normals)
 
 
 def supervised_losses(

@@ -9,6 +9,13 @@ from typing import Any
 from torch import Tensor
 
 
+def sent(tensor: Tensor, reference: Tensor) -> Tensor:
+    """A tensor of the host in the dtype and on the device of another, without waiting for a GPU."""
+    if not reference.is_cuda:
+        return tensor.to(reference)
+    return tensor.to(reference.dtype).pin_memory().to(reference.device, non_blocking=True)
+
+
 def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """Apply `function` to every tensor in nested tuples and dataclasses.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 
 Array = Any
 """A numpy array, torch tensor or any other array of the array API."""
@@ -33,6 +34,27 @@ def like(reference: Array, value: Any) -> Array:
         return np.asarray(value, dtype=reference.dtype)
     # A copy: torch warns about sharing read-only tables.
     return xp.asarray(np.array(value), dtype=reference.dtype, device=device(reference))
+
+
+_BROUGHT: dict[tuple[int, Any, Any], Array] = {}
+
+
+def table_like(reference: Array, table: np.ndarray) -> Array:
+    """`like` for a table that nobody writes to: torch gets it once for each dtype and device.
+
+    A GPU that is handed a table by the host first finishes all that it was told to do. What torch
+    got lives as long as the table.
+    """
+    if not is_torch_array(reference) or type(reference).__name__ != "Tensor":
+        return like(reference, table)
+    key = (id(table), reference.dtype, reference.device)
+    if key not in _BROUGHT:
+        brought = like(reference, table)
+        if brought.is_inference():
+            return brought
+        _BROUGHT[key] = brought
+        weakref.finalize(table, _BROUGHT.pop, key, None)
+    return _BROUGHT[key]
 
 
 def common(*values: Any) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from bioface.errors import InputError
-from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.backend import Array, as_array, common, like, table_like
 from bioface.spectral.colour import WHITE_XYZ, reflectance_weights
 from bioface.spectral.grid import BANDS, WAVELENGTHS, resample
 from bioface.spectral.illuminant import cct, illuminant
@@ -127,6 +127,11 @@ class CameraModel:
         """The same model about another mean (33, 3), which may be a tensor with gradients."""
         return replace(self, mean=mean)
 
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """(N, 99) what one standard deviation of each coefficient adds to the sensitivities."""
+        return (self.components * self.deviations[:, None, None]).reshape(len(self.deviations), -1)
+
     def sensitivities(self, b: Any) -> Array:
         """Sensitivities (..., 33, 3) >= 0, channels summing to 1, for coefficients b (..., N).
 
@@ -144,9 +149,11 @@ class CameraModel:
             raise InputError(
                 f"{count} camera coefficients for a model of {len(self.deviations)} components"
             )
-        rows = self.components[:count, ...] * self.deviations[:count, None, None]
-        offset = b @ like(b, rows.reshape(count, -1)) if count else 0 * xp.sum(b, -1, keepdims=True)
-        flat = like(b, self.mean.reshape(-1)) + offset
+        rows = table_like(b, self._rows)[:count, ...]
+        offset = b @ rows if count else 0 * xp.sum(b, -1, keepdims=True)
+        fixed = isinstance(self.mean, np.ndarray)
+        mean = table_like(b, self.mean) if fixed else like(b, self.mean)
+        flat = xp.reshape(mean, (-1,)) + offset
         return normalised(xp.reshape(flat, (*b.shape[:-1], BANDS, 3)))
 
     def coefficients(self, sensitivities: np.ndarray) -> np.ndarray:
@@ -225,25 +232,38 @@ def raw_to_xyz(sensitivities: Any, spd: Any = None, method: Method = "pseudo_inv
         return _pseudo_inverse(s)
     if method != "fitted":
         raise InputError(f"raw to XYZ method {method!r} is not known; use one of {METHODS}")
-    day = _fitted(s, illuminant("D65"))
+    (daylight, cool), (incandescent, warm) = (_reference_light(name) for name in ("D65", "A"))
+    day = _fitted(s, daylight)
     if spd is None:
         return day
     s, spd = common(s, as_array(spd))
     xp = array_namespace(s)
-    tungsten = _fitted(s, illuminant("A"))
-    warm, cool = (1e6 / float(cct(illuminant(name))) for name in ("A", "D65"))
+    tungsten = _fitted(s, incandescent)
     share = xp.clip((1e6 / cct(spd) - cool) / (warm - cool), 0.0, 1.0)[..., None, None]
     return day + share * (tungsten - day)
 
 
 def _pseudo_inverse(s: Array) -> Array:
     xp = array_namespace(s)
-    table = read_table("cie")
-    observer = like(s, np.stack([table[f"{c}_bar"] for c in "xyz"], -1))
+    observer = table_like(s, _observer())
     transposed = xp.matrix_transpose(s)
     matrix = xp.matrix_transpose(xp.linalg.solve(transposed @ s, transposed @ observer))
-    white = like(s, WHITE_XYZ)[:, None]
+    white = table_like(s, WHITE_XYZ)[:, None]
     return matrix * white / xp.sum(matrix, axis=-1, keepdims=True)
+
+
+@cache
+def _observer() -> np.ndarray:
+    """(33, 3) CIE 1931 2 degree."""
+    table = read_table("cie")
+    return np.stack([table[f"{c}_bar"] for c in "xyz"], -1)
+
+
+@cache
+def _reference_light(name: str) -> tuple[np.ndarray, float]:
+    """The spectrum of a named illuminant, and its reciprocal temperature in mired."""
+    spd = illuminant(name)
+    return spd, 1e6 / float(cct(spd))
 
 
 @cache
@@ -254,14 +274,14 @@ def _reflectance_moments() -> np.ndarray:
 def _fitted(s: Array, spd: np.ndarray) -> Array:
     """White-preserving least squares, T w = white for each row: one Lagrange multiplier a row."""
     xp = array_namespace(s)
-    response = s * like(s, spd)[:, None]
+    response = s * table_like(s, spd)[:, None]
     response = response / xp.sum(response, axis=-2, keepdims=True)
-    moments = like(s, _reflectance_moments())
+    moments = table_like(s, _reflectance_moments())
     weighted = xp.matrix_transpose(response) @ moments
     normal = weighted @ response
-    right = weighted @ like(s, reflectance_weights())
+    right = weighted @ table_like(s, reflectance_weights())
     solved = xp.linalg.solve(normal, xp.concat([right, xp.ones_like(right[..., :1])], axis=-1))
     free, along = solved[..., :3], solved[..., 3:]
-    missing = like(s, WHITE_XYZ) - xp.sum(free, axis=-2)
+    missing = table_like(s, WHITE_XYZ) - xp.sum(free, axis=-2)
     free = free + along * (missing / xp.sum(along, axis=(-2, -1))[..., None])[..., None, :]
     return xp.matrix_transpose(free)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.backend import Array, as_array, common, like, table_like
 from bioface.spectral.tables import read_table
 
 SRGB_TO_XYZ = np.array(
@@ -142,7 +142,7 @@ def reflectance_weights() -> np.ndarray:
 def reflectance_to_xyz(reflectance: Any) -> Array:
     """Reflectance spectra (..., 33) to XYZ (..., 3) under D65, CIE 1931 2 degree, white Y = 1."""
     reflectance = as_array(reflectance)
-    return reflectance @ like(reflectance, reflectance_weights())
+    return reflectance @ table_like(reflectance, reflectance_weights())
 
 
 def reflectance_to_linear_srgb(reflectance: Any) -> Array:

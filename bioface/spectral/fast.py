@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj
 
-from bioface.spectral.backend import Array, like
+from bioface.spectral.backend import Array, table_like
 from bioface.spectral.skin import SkinModel
 
 NODES = (8, 10)
@@ -171,7 +171,7 @@ def colour_series(skin: SkinModel, projection: Array, *, short: bool = True) -> 
     if moved:
         spectra = _spectra(skin, projection, counts, lengths)
     else:
-        spectra = like(projection, _shipped_spectra(skin.name, counts, lengths))
+        spectra = table_like(projection, _shipped_spectra(skin.name, counts, lengths))
     channels = xp.matrix_transpose(projection)
     flat = xp.reshape(channels, (-1, channels.shape[-1])) @ xp.matrix_transpose(spectra)
     return Series(xp.reshape(flat, (*channels.shape[:-1], -1)), lengths)
@@ -195,8 +195,8 @@ def _spectra(
 ) -> Array:
     """The Chebyshev coefficients (K, 33) of reflectance, from its values at P by Q nodes."""
     xp = array_namespace(reference)
-    melanin, haemoglobin = (like(reference, f) for f in node_fractions(*counts))
-    to_p, to_q = (like(reference, _to_coefficients(count)) for count in counts)
+    melanin, haemoglobin = (table_like(reference, f) for f in node_fractions(*counts))
+    to_p, to_q = (table_like(reference, _to_coefficients(count)) for count in counts)
     if skin.separable:
         a = to_p @ skin.epidermis(melanin, validate=False)
         b = to_q @ skin.dermis(haemoglobin, validate=False)

@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from bioface.errors import InputError
-from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.backend import Array, as_array, common, like, table_like
 from bioface.spectral.camera import CameraModel, Method, raw_to_xyz
 from bioface.spectral.colour import XYZ_TO_SRGB
 from bioface.spectral.fast import decode_maps
@@ -101,7 +101,7 @@ class Camera:
         s, e = self._curves(spd)
         xp = array_namespace(s)
         xyz = raw_to_xyz(s, e, self.method) if self.matrix is None else like(s, self.matrix)
-        matrix = like(s, XYZ_TO_SRGB) @ xyz
+        matrix = table_like(s, XYZ_TO_SRGB) @ xyz
         if self.gains is None:
             return matrix
         gains = like(s, as_array(self.gains))

@@ -19,7 +19,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from bioface.errors import InputError
-from bioface.spectral.backend import Array, as_array, common, like
+from bioface.spectral.backend import Array, as_array, common, table_like
 from bioface.spectral.grid import BANDS, WAVELENGTHS
 from bioface.spectral.tables import read_table
 
@@ -97,9 +97,15 @@ def daylight(kelvin: Any, *, validate: bool = True) -> Array:
     m1 = (-1.3515 - 1.7703 * x + 5.9114 * y) / denominator
     m2 = (0.0300 - 31.4424 * x + 30.0717 * y) / denominator
     table = read_table("cie")
-    s0, s1, s2 = (like(t, table[name]) for name in ("S0", "S1", "S2"))
+    s0, s1, s2 = (table_like(t, table[name]) for name in ("S0", "S1", "S2"))
     spd = s0 + m1[..., None] * s1 + m2[..., None] * s2
     return spd / xp.sum(spd, axis=-1, keepdims=True)
+
+
+@cache
+def _fixed(names: tuple[str, ...]) -> np.ndarray:
+    """(N, 33) spectra of named illuminants; zeros for D, which has a temperature."""
+    return np.stack([np.zeros(BANDS) if name == "D" else _basis(name) for name in names])
 
 
 def mix(weights: Any, daylight_kelvin: Any, *, validate: bool = True) -> Array:
@@ -131,8 +137,7 @@ def mix(weights: Any, daylight_kelvin: Any, *, validate: bool = True) -> Array:
         raise InputError(f"an illuminant takes 14 weights, or 23 with LEDs, not {w.shape[-1]}")
     if validate and not bool(xp.all(w >= 0) & xp.all(xp.abs(xp.sum(w, axis=-1) - 1) < 1e-4)):
         raise InputError("illuminant weights must be >= 0 and sum to 1")
-    fixed = np.stack([np.zeros(BANDS) if name == "D" else _basis(name) for name in names])
-    return w @ like(w, fixed) + w[..., 1:2] * daylight(t, validate=validate)
+    return w @ table_like(w, _fixed(names)) + w[..., 1:2] * daylight(t, validate=validate)
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,7 @@ _MIRED = np.arange(25.0, 1005.0, _MIRED_STEP)
 def _uv(spd: Array) -> tuple[Array, Array]:
     """CIE 1960 chromaticity of spectra (..., 33)."""
     table = read_table("cie")
-    x, y, z = (spd @ like(spd, table[name]) for name in ("x_bar", "y_bar", "z_bar"))
+    x, y, z = (spd @ table_like(spd, table[name]) for name in ("x_bar", "y_bar", "z_bar"))
     denominator = x + 15 * y + 3 * z
     return 4 * x / denominator, 6 * y / denominator
 
@@ -217,7 +222,7 @@ def cct(spd: Any) -> Array:
     e = as_array(spd)
     xp = array_namespace(e)
     u, v = _uv(e)
-    locus_u, locus_v = (like(e, values) for values in _planckian_locus())
+    locus_u, locus_v = (table_like(e, values) for values in _planckian_locus())
     distance = (u[..., None] - locus_u) ** 2 + (v[..., None] - locus_v) ** 2
     nearest = xp.clip(xp.argmin(distance, axis=-1, keepdims=True), 1, len(_MIRED) - 2)
     before, at, after = (

@@ -14,7 +14,7 @@ from array_api_compat import array_namespace, device, is_array_api_obj
 
 from bioface.errors import InputError
 from bioface.spectral import skin_physics
-from bioface.spectral.backend import Array, like
+from bioface.spectral.backend import Array, like, table_like
 from bioface.spectral.tables import DATA
 
 PARAMETERS = {
@@ -277,7 +277,7 @@ class _Context:
         return {name: like(self.reference, v) for name, v in self.model.constants.items()}
 
     def tables(self, tables: Mapping[str, np.ndarray]) -> dict[str, Array]:
-        return {name: like(self.reference, table) for name, table in tables.items()}
+        return {name: table_like(self.reference, table) for name, table in tables.items()}
 
     def epidermis(self, melanin: Array) -> Array:
         tables = self.tables(skin_physics.grid_tables())

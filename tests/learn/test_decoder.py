@@ -83,6 +83,17 @@ def test_corrections_stay_in_bounds(prediction, value):
     assert torch.isfinite(decoder.render(prediction)).all()
 
 
+def test_what_is_held_is_not_looked_at_again_until_it_learns(prediction):
+    decoder = Decoder()
+    before = decoder.render(prediction)
+    decoder.hold()
+    with torch.no_grad():
+        decoder.skin_offsets.fill_(0.5)
+    torch.testing.assert_close(decoder.render(prediction), before)
+    decoder.learn(False)
+    assert (decoder.render(prediction) - before).abs().max() > 1e-3
+
+
 def test_smooth_camera_correction_is_small():
     decoder = Decoder()
     with torch.no_grad():
