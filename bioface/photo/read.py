@@ -197,12 +197,15 @@ class SeenFace:
 
     Attributes
     ----------
+    face
+        Where the face is; with its mesh, if it has one.
     estimate
         The face with its light and camera; `skin` is empty as yet.
     crop, reading
         The square that the network saw, and what it said of it.
     """
 
+    face: FaceBox
     estimate: FaceEstimate
     crop: Crop
     reading: Reading
@@ -253,7 +256,7 @@ def ask(
         tone=reading.tone,
         method=reading.method,
     )
-    return SeenFace(found, crop, reading)
+    return SeenFace(face, found, crop, reading)
 
 
 def as_srgb(photo: np.ndarray) -> np.ndarray:
@@ -304,7 +307,7 @@ def _read_face(
     window = crop.window((srgb.shape[0], srgb.shape[1]), beyond=REACH)
     linear = _linear(srgb[window], reading.tone)
     prior, stds, network_mask = _on_photo(reading, crop, window)
-    mask, core = skin_mask(face, crop, window, network_mask, linear)
+    mask, core = skin_mask(seen.face, crop, window, network_mask, linear)
     if others:
         mask = mask * nearest_share(face, others, window)
     inside = mask > _LEAST_MASK

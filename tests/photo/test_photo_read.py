@@ -168,3 +168,19 @@ def test_no_face_names_the_photo(weights):
 def test_arrays_that_are_no_photo(photo):
     with pytest.raises(InputError):
         as_srgb(photo)
+
+
+def test_eyes_brows_and_teeth_are_no_skin(portrait):
+    """What the mesh leaves out is out, whatever the network sees there."""
+    read = estimate(portrait)
+    at = read.faces[0].landmarks
+    assert at is not None
+    mask = read.maps["mask"]
+
+    def near(points):
+        x, y = np.mean(points, axis=0).astype(int)
+        return mask[y, x]
+
+    for inside in (at[36:42], at[42:48], at[18:21], at[60:68]):
+        assert near(inside) < 0.2
+    assert near(at[[2, 31]]) > 0.9
