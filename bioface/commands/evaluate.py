@@ -236,25 +236,24 @@ def _agreement(options: argparse.Namespace) -> None:
     from bioface.learn.accuracy import NetworkReader
     from bioface.learn.weights import load_weights
     from bioface.packed import read_packed
-    from bioface.photo.network import load_network
+    from bioface.photo.network import as_network
 
     if not (options.photos or options.data):
         raise InputError("evaluate agreement needs --photos DIR, --data PACK, or both")
     results = {}
-    if options.photos:
-        count = len(agreement.find_people(options.photos))
-        with _progress(count, "photo") as advance:
-            network = load_network(options.weights, "torch")
-            seen = agreement.of_photos(options.photos, network, advance)
+    photos = agreement.find_people(options.photos) if options.photos else []
+    model = load_weights(options.weights)
+    if photos:
+        with _progress(len(photos), "photo") as advance:
+            seen = agreement.of_photos(photos, as_network(model), advance)
         results["photos"] = agreement.agreement(seen, options.seed)
     if options.data:
-        model, packed = load_weights(options.weights), read_packed(options.data)
+        packed = read_packed(options.data)
         with _progress(agreement.count_renders(packed), "photo") as advance:
             drawn = agreement.of_renders(
                 packed,
                 NetworkReader.of("network", model),
                 cameras=options.cameras,
-                size=model.encoder.config.size,
                 seed=options.seed,
                 advance=advance,
             )

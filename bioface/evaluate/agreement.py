@@ -17,7 +17,9 @@ import numpy as np
 
 from bioface.errors import BiofaceError, InputError
 from bioface.evaluate.measure import LEAST_PIXELS
-from bioface.evaluate.scores import interval
+from bioface.evaluate.portraits import medians_u
+from bioface.evaluate.scores import interval, resampled
+from bioface.evaluate.summary import DRAWS
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
@@ -27,14 +29,10 @@ from bioface.photo.files import find_photos, read_photo
 from bioface.photo.network import Network
 from bioface.photo.read import SURE, faces_in, read_faces
 from bioface.spectral.colour import ita, linear_srgb_to_xyz, srgb_decode, xyz_to_lab
-from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
 READINGS = ("melanin", "haemoglobin")
 COLOURS = ("ITA", "L*", "a*", "b*")
 """What is compared: medians over a face's skin of pigments in u, and of the photo's own colour."""
-
-DRAWS = 1000
-"""Bootstrap resamples of people."""
 
 _PHOTOS = 2
 
@@ -60,8 +58,8 @@ class Repeated:
 
 def intraclass(values: np.ndarray, people: Sequence[str] | np.ndarray) -> float:
     """ICC(1,1) of values (F,) by whose they are; people may have different numbers of photos."""
-    sums = _sums(np.asarray(values, np.float64)[:, None], people)
-    return float(_intraclass(sums, np.ones((1, len(sums))))[0, 0])
+    moments, _ = _moments(np.asarray(values, np.float64)[:, None], people)
+    return float(_intraclass(moments.sum(0))[0])
 
 
 def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
@@ -81,21 +79,19 @@ def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
     if (counts > 1).sum() < 2:
         raise InputError("agreement needs two people at least, with two readable photos each")
     people, values = np.asarray(repeated.people)[kept], repeated.values[kept]
-    sums = _sums(values, people)
-    rng = np.random.default_rng(seed)
-    every = np.full(len(sums), 1 / len(sums))
-    whole = _intraclass(sums, np.ones((1, len(sums))))[0]
-    drawn = _intraclass(sums, rng.multinomial(len(sums), every, DRAWS).astype(np.float64))
+    moments, names = _moments(values, people)
+    whole = _intraclass(moments.sum(0))
+    drawn = _intraclass(resampled(moments, names, np.random.default_rng(seed), DRAWS))
     found = {}
     for k, name in enumerate((*READINGS, *COLOURS)):
-        n, s, q = sums[:, k].T
+        _, n, _, s, _, within = moments[:, k].T
         found[name] = {
             "icc": [float(whole[k]), *interval(drawn[:, k])],
             "between": float((s / n).std()),
-            "within": float(np.sqrt((q - s**2 / n).sum() / (n.sum() - len(n)))),
+            "within": float(np.sqrt(within.sum() / (n.sum() - len(n)))),
         }
     return {
-        "people": len(sums),
+        "people": len(names),
         "photos": len(people),
         "skipped": repeated.skipped,
         "agreement": found,
@@ -103,35 +99,25 @@ def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
 
 
 def of_photos(
-    folder: Path, network: Network, advance: Callable[[int], object] = lambda _: None
+    photos: Sequence[tuple[str, Path]],
+    network: Network,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Repeated:
-    """Photos as `bioface estimate` reads them; each folder inside `folder` holds one person's.
-
-    Of several faces in a photo the largest counts.
-
-    Raises
-    ------
-    InputError
-        There are no such folders, or no photos in them.
-    """
+    """Photos of `find_people` as `bioface estimate` reads them; the largest face of each counts."""
     people, values, skipped = [], [], 0
-    for person, path in find_people(folder):
+    for person, path in photos:
         try:
             srgb = read_photo(path)
             read = read_faces(srgb, faces_in(srgb, path, network)[:1], network)
-            skin = read.faces[0].skin
+            pigments = medians_u(read.faces[0])
             sure = read.maps["mask"] > SURE
-            if skin["melanin_median"] is None or sure.sum() <= LEAST_PIXELS:
+            if sure.sum() <= LEAST_PIXELS:
                 raise InputError("no skin seen")
         except BiofaceError:
             skipped += 1
         else:
-            pigments = (
-                to_unit(skin["melanin_median"], MELANIN_RANGE),
-                to_unit(skin["haemoglobin_median"], HAEMOGLOBIN_RANGE),
-            )
             people.append(person)
-            values.append([*map(float, pigments), *_colours(srgb[sure])])
+            values.append([*pigments, *_colours(srgb[sure])])
         advance(1)
     return Repeated(people, np.array(values).reshape(-1, len(READINGS + COLOURS)), skipped)
 
@@ -142,7 +128,7 @@ def find_people(folder: Path) -> list[tuple[str, Path]]:
     Raises
     ------
     InputError
-        There are none.
+        There are no such folders, or no photos in one of them.
     """
     inside = sorted(path for path in folder.glob("*") if path.is_dir())
     if not inside:
@@ -155,7 +141,6 @@ def of_renders(
     reader: NetworkReader,
     *,
     cameras: Path | None = None,
-    size: int = 96,
     seed: int = 0,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Repeated:
@@ -174,6 +159,7 @@ def of_renders(
     if len(held_out) == 0:
         raise InputError(f"{packed.path}: nobody is held out in this set")
     config = dataclasses.replace(RelightConfig.full(), redraw=0.0, within_sd=None)
+    size = reader.encoder.config.size
     relighter = Relighter.for_test(packed, size, config, database=cameras, device=test_device())
     people, values, skipped = [], [], 0
     for photos in drawn_photos(relighter, held_out, _PHOTOS * len(held_out), seed):
@@ -218,21 +204,27 @@ def _colours(srgb: np.ndarray) -> list[float]:
     return [float(ita(median)), *map(float, median)]
 
 
-def _sums(values: np.ndarray, people: Sequence[str] | np.ndarray) -> np.ndarray:
-    """(people, columns, 3) number, sum and sum of squares of values (F, columns) of each person."""
+def _moments(
+    values: np.ndarray, people: Sequence[str] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `_intraclass` needs of every person, (people, columns, 6), and the people's names.
+
+    Of values (F, columns): 1, their number, its square, their sum, its square over the number,
+    and the sum of squares about their mean.
+    """
     names, owner = np.unique(np.asarray(people), return_inverse=True)
-    sums = np.zeros((len(names), values.shape[1], 3))
-    np.add.at(sums, owner, np.stack([np.ones_like(values), values, values**2], -1))
-    return sums
+    n, s, q = np.zeros((3, len(names), values.shape[1]))
+    for total, each in ((n, np.ones_like(values)), (s, values), (q, values**2)):
+        np.add.at(total, owner, each)
+    return np.stack([np.ones_like(n), n, n**2, s, s**2 / n, q - s**2 / n], -1), names
 
 
-def _intraclass(sums: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """ICC(1,1) (draws, columns) of people who count `weight` (draws, people) times."""
-    n, s, q = np.moveaxis(sums, -1, 0)
-    people, photos = weight.sum(1)[:, None], weight @ n
-    mean_square_between = (weight @ (s**2 / n) - (weight @ s) ** 2 / photos) / (people - 1)
-    mean_square_within = (weight @ (q - s**2 / n)) / (photos - people)
-    each = (photos - weight @ n**2 / photos) / (people - 1)
+def _intraclass(moments: np.ndarray) -> np.ndarray:
+    """ICC(1,1) (...) of `_moments` summed over people, (..., 6)."""
+    people, photos, squared, total, of_people, within = np.moveaxis(moments, -1, 0)
+    mean_square_between = (of_people - total**2 / photos) / (people - 1)
+    mean_square_within = within / (photos - people)
+    each = (photos - squared / photos) / (people - 1)
     with np.errstate(invalid="ignore"):
         ratio: np.ndarray = (mean_square_between - mean_square_within) / (
             mean_square_between + (each - 1) * mean_square_within

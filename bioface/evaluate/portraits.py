@@ -23,6 +23,7 @@ from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import Face, find_faces
 from bioface.photo.network import Network, Reading
 from bioface.photo.read import estimate
+from bioface.photo.result import FaceEstimate
 from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
@@ -145,8 +146,12 @@ def _explained(reading: Reading, network: Network) -> np.ndarray:
 
 def _reading(srgb: np.ndarray, network: Network) -> tuple[float, float]:
     """Face medians of melanin and haemoglobin in u, as `bioface estimate` reads them."""
-    skin = estimate(srgb, weights=network).faces[0].skin
-    values = [skin[f"{name}_median"] for name in RANGES]
+    return medians_u(estimate(srgb, weights=network).faces[0])
+
+
+def medians_u(face: FaceEstimate) -> tuple[float, float]:
+    """Medians of melanin and haemoglobin of a face, in u; InputError where no skin was seen."""
+    values = [face.skin[f"{name}_median"] for name in RANGES]
     if any(value is None for value in values):
         raise InputError("no skin seen")
     melanin, haemoglobin = (

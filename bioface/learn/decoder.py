@@ -87,11 +87,6 @@ def learnable(skin: str) -> dict[str, tuple[float, float]]:
     return {**model.bounds, **COLOURATION} if model.separable else dict(model.bounds)
 
 
-@cache
-def _loaded(components: int, name: str) -> CameraModel:
-    return CameraModel.load(components, name=name)
-
-
 class Decoder(nn.Module):
     """Renders a `Prediction`; its globals are the learnable corrections.
 
@@ -242,7 +237,7 @@ class Decoder(nn.Module):
 
     @property
     def _cameras(self) -> CameraModel:
-        return _loaded(self.config.components, self.config.cameras)
+        return CameraModel.load(self.config.components, name=self.config.cameras)
 
     def _corrected(self, name: str) -> bool:
         """Whether a correction may move or is not zero."""

@@ -18,7 +18,7 @@ from array_api_compat import array_namespace
 
 from bioface.errors import InputError
 from bioface.spectral.backend import Array, as_array, common, like, table_like
-from bioface.spectral.colour import WHITE_XYZ, reflectance_weights
+from bioface.spectral.colour import WHITE_XYZ, observer, reflectance_weights
 from bioface.spectral.grid import BANDS, WAVELENGTHS, resample
 from bioface.spectral.illuminant import cct, illuminant
 from bioface.spectral.tables import DATA, read_table
@@ -86,7 +86,7 @@ class CameraModel:
         if name not in MODELS:
             raise InputError(f"camera model {name!r} is not known; use one of {', '.join(MODELS)}")
         wanted = DEFAULT_COMPONENTS if components is None else components
-        return _read(Path(path) if path else DATA / MODELS[name]).truncated(wanted)
+        return _truncated(Path(path) if path else DATA / MODELS[name], wanted)
 
     @classmethod
     def fit(cls, sensitivities: np.ndarray, components: int) -> CameraModel:
@@ -130,7 +130,7 @@ class CameraModel:
     @cached_property
     def _rows(self) -> np.ndarray:
         """(N, 99) what one standard deviation of each coefficient adds to the sensitivities."""
-        return (self.components * self.deviations[:, None, None]).reshape(len(self.deviations), -1)
+        return (self.components * self.deviations[:, None, None]).reshape(-1, 3 * BANDS)
 
     def sensitivities(self, b: Any) -> Array:
         """Sensitivities (..., 33, 3) >= 0, channels summing to 1, for coefficients b (..., N).
@@ -185,6 +185,11 @@ def read_measured(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], np.nda
             f"{path}: no measured cameras (needs wavelength, sens and names)"
         ) from error
     return names, normalised(sensitivities)
+
+
+@cache
+def _truncated(path: Path, components: int) -> CameraModel:
+    return _read(path).truncated(components)
 
 
 @cache
@@ -245,18 +250,11 @@ def raw_to_xyz(sensitivities: Any, spd: Any = None, method: Method = "pseudo_inv
 
 def _pseudo_inverse(s: Array) -> Array:
     xp = array_namespace(s)
-    observer = table_like(s, _observer())
+    curves = table_like(s, observer())
     transposed = xp.matrix_transpose(s)
-    matrix = xp.matrix_transpose(xp.linalg.solve(transposed @ s, transposed @ observer))
+    matrix = xp.matrix_transpose(xp.linalg.solve(transposed @ s, transposed @ curves))
     white = table_like(s, WHITE_XYZ)[:, None]
     return matrix * white / xp.sum(matrix, axis=-1, keepdims=True)
-
-
-@cache
-def _observer() -> np.ndarray:
-    """(33, 3) CIE 1931 2 degree."""
-    table = read_table("cie")
-    return np.stack([table[f"{c}_bar"] for c in "xyz"], -1)
 
 
 @cache

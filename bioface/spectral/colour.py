@@ -129,13 +129,19 @@ def remove_tone(encoded: Any, tone: Any) -> Array:
 
 
 @cache
+def observer() -> np.ndarray:
+    """(33, 3) colour-matching functions of the CIE 1931 2 degree observer."""
+    table = read_table("cie")
+    return np.stack([table[f"{c}_bar"] for c in "xyz"], -1)
+
+
+@cache
 def reflectance_weights() -> np.ndarray:
     """(33, 3): reflectance to XYZ under D65, CIE 1931 2 degree; a white diffuser is `WHITE_XYZ`.
 
     Summing at 10 nm differs from ASTM E308 on skin by CIEDE2000 0.04.
     """
-    table = read_table("cie")
-    weights = table["D65"][:, None] * np.stack([table[f"{c}_bar"] for c in "xyz"], -1)
+    weights = read_table("cie")["D65"][:, None] * observer()
     return weights / weights.sum(0) * WHITE_XYZ
 
 

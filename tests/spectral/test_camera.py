@@ -102,3 +102,8 @@ def test_fitted_matrix_reads_natural_colours_of_measured_cameras(measured):
 def test_bad_values_are_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_without_components_every_camera_is_the_mean_one():
+    model = CameraModel.load(0)
+    np.testing.assert_allclose(model.sensitivities(np.zeros((2, 0))), [model.mean] * 2, rtol=1e-6)
