@@ -3,9 +3,10 @@
     install_weights.py OUT TARGET
 
 OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release, and where pretraining
-went on `continued`. TARGET gets `release.safetensors`, `release.onnx`, `release.json` (settings and
-reports) and the logs of the stages, and loses other weights. None may tell a path or the name of a
-photo: the photos show other people's faces, so the report says how many there were.
+or fine-tuning went on `continued` or `refined`, and the `mean` of the last two. TARGET gets
+`release.safetensors`, `release.onnx`, `release.json` (settings and reports) and the logs of the
+stages, and loses other weights. None may tell a path or the name of a photo: the photos show other
+people's faces, so the report says how many there were.
 """
 
 import json
@@ -17,29 +18,31 @@ from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
 NAME = "release"
-STAGES = ("pretrain", "continued", "finetune")
+PRETRAINING, FINE_TUNING, MEAN = ("pretrain", "continued"), ("finetune", "refined"), "mean"
 
 
 def main() -> None:
     out, target = map(Path, sys.argv[1:3])
-    stages = [stage for stage in STAGES if (out / stage).exists()]
-    weights = out / "finetune" / "weights.safetensors"
+    stages = [s for s in (*PRETRAINING, *FINE_TUNING, MEAN) if (out / s).exists()]
+    weights = out / stages[-1] / "weights.safetensors"
     model = load_weights(weights)
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
-    finetune = report["finetune"]
-    if model.sha256 != finetune["weights_sha256"]:
+    if model.sha256 != report[stages[-1]]["weights_sha256"]:
         raise SystemExit(f"{weights}: not the weights that its report.json describes")
-    photos = {Path(name).name for name in (*finetune["photos"], *finetune["held_out"])}
-    for name in ("photos", "held_out"):
-        finetune[name] = len(finetune[name])
-    for name in ("photos", "data"):
-        finetune["settings"].pop(name, None)
+    photos: set[str] = set()
+    for stage in set(stages) & set(FINE_TUNING):
+        about = report[stage]
+        photos |= {Path(name).name for name in (*about["photos"], *about["held_out"])}
+        for name in ("photos", "held_out"):
+            about[name] = len(about[name])
+        for name in ("photos", "data"):
+            about["settings"].pop(name, None)
     for text in strings([report, model.metadata, model.config]):
         if "/" in text or "\\" in text or text in photos:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
-    sources |= {f"{NAME}.{stage}.csv": out / stage / "log.csv" for stage in stages}
+    sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s != MEAN}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):
         for file in target.glob(f"{old.stem}.*"):

@@ -17,11 +17,11 @@ from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
 from bioface.evaluate.summary import summarise
-from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD
+from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, TRANSPORT
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
-from bioface.learn.spectral_photos import find_cubes, spectral_photos
+from bioface.learn.spectral_photos import find_cubes, holds_transport, spectral_photos
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
@@ -179,15 +179,22 @@ def _spectral(
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
-    figures = {}
+    readings = {network.name: False}
+    if all(holds_transport(cube) for cube in cubes):
+        readings[TRANSPORT] = True
+    figures: dict[str, dict[str, Any]] = {}
     for name, config in settings.items():
-        rows: list[FaceRow] = []
-        for seed in options.seeds:
-            for photos in spectral_photos(cubes, size, config, measured=measured, seed=seed):
-                rows += measure(photos, network.read(photos))
-        if not rows:
-            raise InputError(f"{folder}: no cube shows enough skin at size {size}")
-        figures[name] = {network.name: summarise(Rows.of(rows))}
+        figures[name] = {}
+        for method, transport in readings.items():
+            rows: list[FaceRow] = []
+            for seed in options.seeds:
+                for photos in spectral_photos(
+                    cubes, size, config, measured=measured, seed=seed, transport=transport
+                ):
+                    rows += measure(photos, network.read(photos))
+            if not rows:
+                raise InputError(f"{folder}: no cube shows enough skin at size {size}")
+            figures[name][method] = summarise(Rows.of(rows))
     return {
         "name": folder.name,
         "heads": SPECTRAL,

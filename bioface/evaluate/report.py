@@ -11,6 +11,7 @@ from bioface.evaluate.tables import (
     NETWORK,
     SPECTRAL,
     TOLD,
+    TRANSPORT,
     floors,
     group_table,
     number,
@@ -355,23 +356,37 @@ def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
     rows = []
     for condition, methods in entry["conditions"].items():
         for method, figures in methods.items():
-            beside = main["conditions"].get(condition, {}).get(method)
+            beside = (
+                main["conditions"]
+                .get(condition, {})
+                .get(NETWORK if method == TRANSPORT else method)
+            )
+            alike = methods.get(TRANSPORT) if method == NETWORK else None
             cells = []
             for quantity in ("melanin_u", "haemoglobin_u"):
                 for prefix in ("", "within_"):
                     rmse = value(figures, quantity, f"{prefix}rmse")
                     whole = beside and value(beside, quantity, f"{prefix}rmse")
                     pair = _pair(figures, quantity, f"{prefix}rmse", f"{prefix}r2")
-                    cells.append(f"{pair} ({number(ratio(rmse, whole), 2)})")
+                    ratios = number(ratio(rmse, whole), 2)
+                    if alike:
+                        of_alike = value(alike, quantity, f"{prefix}rmse")
+                        ratios += f"; {number(ratio(rmse, of_alike), 2)}"
+                    cells.append(f"{pair} ({ratios})")
             rows.append(
                 [f"{method}, {condition}", *cells, number(value(figures, "albedo", "rmse"))]
             )
     header = ("", "melanin", "within", "haemoglobin", "within", "albedo")
+    told = ""
+    if any(TRANSPORT in methods for methods in entry["conditions"].values()):
+        told = """,
+whose people have their pigments drawn anew, and to that on photos of the same people, pigments,
+lights and cameras as the transport model makes them"""
     kind = entry["heads"] if entry["heads"] == SPECTRAL else f"{entry['heads']} heads"
     return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
 
 Skin is covered by: {entry["contents"]}. RMSE in u / R2, and in brackets the ratio of the RMSE to
-that on the main set{" (*clean*: that on its own set)" if "clean_set" in main else ""}.
+that on the main set{" (*clean*: that on its own set)" if "clean_set" in main else ""}{told}.
 
 {table(header, rows)}"""
 

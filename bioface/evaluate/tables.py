@@ -14,6 +14,9 @@ TOLD = "network, told light and camera"
 SPECTRAL = "spectral truth"
 """What stands for the kind of heads where a set is spectral truth."""
 
+TRANSPORT = "network, transport of the same"
+"""The network on photos of the same people as the transport model makes them."""
+
 
 def value(figures: Mapping[str, Any], quantity: str, score: str) -> float | None:
     """One score of one method's figures; None where it has none."""

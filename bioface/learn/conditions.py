@@ -57,6 +57,9 @@ class RelightConfig:
         for a face that always comes out equally bright.
     gain_sd
         Log sd of the white-balance error.
+    departing
+        Share of photos with what transport and the skin model leave out: see
+        `bioface.learn.departures`.
     measured
         Share of cameras taken from measured ones instead of the model, where there are any.
     methods, fitted
@@ -91,6 +94,7 @@ class RelightConfig:
     log_exposure: tuple[float, float] = (-0.35, 0.35)
     compensation: tuple[float, float] = (0.0, 0.35)
     gain_sd: float = 0.035
+    departing: float = 0.75
     measured: float = 0.5
     methods: tuple[Method, ...] = METHODS
     fitted: float = 0.7
@@ -117,9 +121,15 @@ class RelightConfig:
             patchy_share=0.0,
             specular_log_sd=0.3,
             compensation=(0.0, 0.0),
+            departing=0.0,
             measured=1.0,
             methods=("fitted",),
-            degrade=DegradeConfig(noise_percent=(0.2, 3.0), jpeg_quality=(70, 98)),
+            degrade=DegradeConfig(
+                noise_percent=(0.2, 3.0),
+                jpeg_quality=(70, 98),
+                grain_share=0.0,
+                black_share=0.0,
+            ),
             clean_share=0.0,
             single_share=0.0,
         )

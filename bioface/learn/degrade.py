@@ -34,6 +34,10 @@ class DegradeConfig:
         little noise is common.
     jpeg_share, jpeg_quality
         Compression, half of it with subsampled colour.
+    grain_share
+        Noise that is the same in red, green and blue, as cameras leave it that smooth colour.
+    black_share
+        A background without light.
     """
 
     tone_share: float = 0.7
@@ -46,6 +50,8 @@ class DegradeConfig:
     noise_percent: tuple[float, float] = (0.2, 4.0)
     jpeg_share: float = 0.5
     jpeg_quality: tuple[int, int] = (65, 98)
+    grain_share: float = 0.25
+    black_share: float = 0.05
 
     @classmethod
     def clean(cls) -> DegradeConfig:
@@ -56,6 +62,8 @@ class DegradeConfig:
             blur_share=0.0,
             noise_percent=(0.5, 0.5),
             jpeg_share=0.0,
+            grain_share=0.0,
+            black_share=0.0,
         )
 
 
@@ -81,6 +89,9 @@ def degrade(
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     drawn = _draw(count, config, rng, generator, device)
     noise = torch.randn(linear.shape, generator=generator, device=device)
+    if config.grain_share > 0:
+        grain = torch.as_tensor(rng.random(count) < config.grain_share, device=device)
+        noise = torch.where(grain[:, None, None, None], noise[:, :1], noise)
     develop = _develop_compiled if to_be_compiled(coverage, linear) else _develop
     levels = _jpeg(develop(linear, coverage, drawn, noise), config, rng)
     return levels.permute(0, 3, 1, 2) / 255, drawn.tone
@@ -129,6 +140,8 @@ def _draw(
         return torch.randn(shape, generator=generator, device=device)
 
     brightness = rng.beta(1.2, 2.0, (count, 1))
+    if config.black_share > 0:
+        brightness *= rng.random((count, 1)) >= config.black_share
     colour = brightness * np.exp(rng.normal(0, 0.35, (count, 3)))
     cells = 2 ** int(rng.integers(3, 7))
     scales = np.stack([rng.uniform(0, 0.5, count), rng.uniform(0, 0.4, count)], 1)

@@ -119,7 +119,7 @@ class Finetuning(Training):
             if "recall" not in self.without:
                 with torch.no_grad():
                     before = self.first(rendered, known=known)
-                found["recall"] = recalled(prediction, before, targets.mask)
+                found["recall"] = recalled(prediction, before, targets.explained())
         return {name: WEIGHTS_OF_LOSSES[name] * value for name, value in found.items()}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bioface.learn.departures import Departures
 from bioface.learn.fused import to_be_compiled
 from bioface.learn.planes import COVERAGE, DIFFUSE, MASK, REFLECTANCE, SPECULAR
 from bioface.spectral.colour import SRGB_TO_XYZ
@@ -44,10 +45,17 @@ class Light:
         return Light(*(getattr(self, name)[images] for name in self.__dataclass_fields__))
 
 
-def white_balanced_raw(planes: Tensor, pigments: Tensor, light: Light, skin: SkinModel) -> Tensor:
+def white_balanced_raw(
+    planes: Tensor,
+    pigments: Tensor,
+    light: Light,
+    skin: SkinModel,
+    departures: Departures | None = None,
+) -> Tensor:
     """Raw (n, 3, H W) of planes (n, 18, H, W) and pigments (n, 2, H, W), summed over light groups.
 
-    The pixels' reflectance is that of skin and of everything else, by their shares.
+    The pixels' reflectance is that of skin and of everything else, by their shares; `departures`
+    colour what comes back of the light.
     """
     compiled = to_be_compiled(planes[:, 0], planes, pigments)
     add_light = _add_light_compiled if compiled else _add_light
@@ -63,12 +71,21 @@ def white_balanced_raw(planes: Tensor, pigments: Tensor, light: Light, skin: Ski
         spd, sensitivities = light.spds[own, k], light.sensitivities[own]
         # A camera whose matrix undoes XYZ to sRGB leaves the decoder's colours in raw.
         camera = Camera(sensitivities, matrix=SRGB_TO_XYZ)
-        of_skin = _of_skin(planes[own, MASK], pigments[own], spd, camera, skin)
-        of_others = (basis @ camera.response(spd)).mT
-        colour = torch.einsum("bw,bwc->bc", spd, sensitivities) / white[own]
-        colour = colour[:, :, None] * (light.tints[own] * belongs[own, :, None]).mT
-        of_diffuse = colour * light.group_gain[own, None]
-        of_specular = colour * light.gloss_gain[own, None]
+        on_skin = on_others = gloss = spd
+        if departures is not None:
+            factors = departures.skin, departures.others, departures.gloss
+            on_skin, on_others, gloss = (spd * factor[own] for factor in factors)
+        of_skin = _of_skin(planes[own, MASK], pigments[own], on_skin, camera, skin)
+        of_others = (basis @ camera.response(on_others)).mT
+        skin_seen, seen, gloss_seen = (
+            torch.einsum("bw,bwc->bc", there, sensitivities) / white[own]
+            for there in (on_skin, on_others, gloss)
+        )
+        if departures is not None:
+            of_skin *= (skin_seen / seen)[:, :, None]
+        cast = (light.tints[own] * belongs[own, :, None]).mT
+        of_diffuse = seen[:, :, None] * cast * light.group_gain[own, None]
+        of_specular = gloss_seen[:, :, None] * cast * light.gloss_gain[own, None]
         add_light(raw, lit, planes.flatten(2), of_skin, of_others, of_diffuse, of_specular)
     return raw
 

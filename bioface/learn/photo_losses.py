@@ -35,7 +35,7 @@ WEIGHTS_OF_LOSSES = {
     "globals": 0.02,
     "skin": 0.5,
     "replay": 2.0,
-    "recall": 4.0,
+    "recall": 2.0,
     "flip": 2.0,
     "crop": 2.0,
     "exposure": 8.0,

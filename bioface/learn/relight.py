@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
+from bioface.learn.departures import draw_departures
 from bioface.learn.lights import LightSampler, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
 from bioface.learn.parallel import empty_for_loader
@@ -70,6 +71,9 @@ class Targets:
         (B, 33) the mixture itself.
     linear
         (B, H, W, 3) the clean image before the degradations.
+    departing
+        (B,) 1 where it shows what transport and the skin model leave out
+        (`bioface.learn.departures`): these maps and this light do not explain it exactly.
     """
 
     melanin_u: Tensor
@@ -89,6 +93,11 @@ class Targets:
     gains: Tensor
     tone: Tensor
     linear: Tensor
+    departing: Tensor
+
+    def explained(self) -> Tensor:
+        """(B, H, W) `mask` of the photos without departures, 0 elsewhere."""
+        return self.mask * (1 - self.departing)[:, None, None]
 
     def pin_memory(self) -> Targets:
         """The same in page-locked memory; a `DataLoader` asks for it."""
@@ -191,12 +200,17 @@ class Relighter:
         pigments = draw_pigments(planes, config, rng)
         melanin_u.copy_(pigments[:, 0])
         haemoglobin_u.copy_(pigments[:, 1])
+        departures = None
+        if config.departing > 0:
+            mean_u = (maps[:2] * mask).sum((2, 3)) / mask.sum((1, 2)).clamp_min(1e-3)
+            departures = draw_departures(config.departing, mean_u[0], mean_u[1], self.skin, rng)
         brightness = torch.bmm(planes[:, DIFFUSE].flatten(2), mask.flatten(1)[..., None])[..., 0]
         light, truth = self._light(brightness, config, rng)
         tones = []
         for images in self._chunks(len(planes)):
             part, own, clean = planes[images], light.of(images), linear[images]
-            raw = white_balanced_raw(part, pigments[images], own, self.skin)
+            cast = None if departures is None else departures.of(images)
+            raw = white_balanced_raw(part, pigments[images], own, self.skin, cast)
             scale = self._exposure(
                 raw, mask[images].flatten(1), brightness[images], own, config, rng
             )
@@ -213,6 +227,9 @@ class Relighter:
             normals=normals,
             tone=torch.cat(tones),
             linear=linear.permute(0, 2, 3, 1),
+            departing=torch.zeros_like(mask[:, 0, 0])
+            if departures is None
+            else departures.departing,
             **truth,
         )
 

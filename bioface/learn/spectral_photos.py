@@ -23,6 +23,7 @@ from bioface.learn.planes import LIPS_REGION
 from bioface.learn.splits import Splits
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.formation import Camera
+from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.illuminant import cct, mix
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
@@ -46,6 +47,7 @@ def spectral_photos(
     *,
     measured: np.ndarray | None = None,
     seed: int = 0,
+    transport: bool = False,
 ) -> Iterator[Photos]:
     """One photo of each cube, in batches of one; photo k depends on (seed, k) alone.
 
@@ -54,13 +56,16 @@ def spectral_photos(
     cubes
         Files for `read_cube` that also hold `mask`, `melanin` and `haemoglobin` (volume fractions),
         `diffuse_shading` and `specular_shading` (or one for each light group: `.key` ...), and, if
-        need be, `region` and `albedo.R`, `.G`, `.B`.
+        need be, `region`, `albedo.R`, `.G`, `.B` and `coverage`, the share of a pixel that is not
+        background (1 without it).
     size
         Side of the photos, pixels.
     config
         Light, white balance, exposure and degradations; geometry and pigments are the cube's own.
     measured
         (K, 33, 3) cameras; those of the training camera model when None.
+    transport
+        Take the same photos of what `transport_bands` makes of the same people.
 
     Raises
     ------
@@ -72,7 +77,36 @@ def spectral_photos(
         rng = np.random.default_rng(np.random.SeedSequence([seed, k]))
         cube = read_cube(path)
         maps = _maps(path, cube, size)
-        yield _photo(path.stem, to_grid(cube), maps, size, config, lights, measured, rng)
+        bands = transport_bands(path, cube) if transport else to_grid(cube)
+        yield _photo(path.stem, bands, maps, size, config, lights, measured, rng)
+
+
+def holds_transport(path: Path) -> bool:
+    """Whether a cube has all that `transport_bands` needs."""
+    truth = read_cube(path).truth or {}
+    return {"coverage", "reflectance.0"} <= set(truth)
+
+
+def transport_bands(path: Path, cube: Cube) -> np.ndarray:
+    """(H, W, 33) light that the transport model makes of a cube's own maps: no subsurface
+    scattering, grey interreflection, skin as the skin model has it.
+
+    Raises
+    ------
+    InputError
+        A map is missing: also `coverage` and `reflectance.0` ..., of what is not skin.
+    """
+    truth = cube.truth or {}
+    fractions = (
+        _map(path, truth, name).clip(0, 1).astype(np.float64) for name in ("melanin", "haemoglobin")
+    )
+    skin = _map(path, truth, "mask")[..., None] * SkinModel.load().reflectance(*fractions)
+    names = sorted(name for name in truth if name.startswith("reflectance."))
+    others = np.stack([_map(path, truth, name) for name in names or ("reflectance.0",)], -1)
+    diffuse, specular = (_map(path, truth, f"{kind}_shading") for kind in ("diffuse", "specular"))
+    reflected = diffuse[..., None] * (skin + others @ bernstein_basis(len(names)))
+    found: np.ndarray = reflected + (specular * _map(path, truth, "coverage"))[..., None]
+    return found.astype(np.float32)
 
 
 def _maps(path: Path, cube: Cube, size: int) -> dict[str, np.ndarray]:
@@ -96,6 +130,8 @@ def _maps(path: Path, cube: Cube, size: int) -> dict[str, np.ndarray]:
         add("albedo", np.stack([truth[f"albedo.{c}"] for c in "RGB"], -1))
     else:
         out["albedo"] = albedo_of(SkinModel.load(), out["melanin_u"], out["haemoglobin_u"])
+    # Without it everything in the cube counts as being there.
+    out["coverage"] = resized(truth.get("coverage", np.ones(skin.shape)), size)
     lips = truth["region"] == LIPS_REGION if "region" in truth else np.zeros(skin.shape)
     add("lips", lips.astype(np.float32))
     return out
@@ -136,7 +172,8 @@ def _photo(
     scale = _exposure(linear, maps, config, rng)
     linear = linear * scale
     planes = torch.from_numpy(np.ascontiguousarray(linear.transpose(2, 0, 1), np.float32))[None]
-    photo, _ = degrade(planes, torch.ones(1, size, size), config.degrade, rng)
+    coverage = torch.from_numpy(np.ascontiguousarray(maps["coverage"], np.float32))[None]
+    photo, _ = degrade(planes, coverage, config.degrade, rng)
     mask = maps["mask"]
     return Photos(
         srgb=photo.permute(0, 2, 3, 1).numpy(),

@@ -55,7 +55,7 @@ def supervised_losses(
     rendered = decoder.render(thin(prediction, chosen), targets.method)
     found = objectives.supervised(prediction, targets)
     found["appearance"] = objectives.appearance(
-        rendered.clamp(max=2), targets.linear[chosen].clamp(max=2), targets.mask[chosen]
+        rendered.clamp(max=2), targets.linear[chosen].clamp(max=2), targets.explained()[chosen]
     )
     return {name: objectives.SUPERVISED_WEIGHTS[name] * value for name, value in found.items()}
 

@@ -106,8 +106,8 @@ class Residuals:
     deviation: np.ndarray
 
     @staticmethod
-    def load(path: str | os.PathLike[str], model: SkinModel) -> Residuals:
-        """Fit `model` to the spectra of held-out people.
+    def load(path: str | os.PathLike[str], model: SkinModel, *, held_out: bool = True) -> Residuals:
+        """Fit `model` to the spectra of held-out people, or of all the others.
 
         Parameters
         ----------
@@ -118,15 +118,16 @@ class Residuals:
         Raises
         ------
         InputError
-            The file cannot be read or lacks something, or no person in it is held out.
+            The file cannot be read or lacks something, or nobody in it is chosen.
         """
         grid = WAVELENGTHS[WAVELENGTHS <= 700]
         wavelength, reflectance, subject = _read(path)
         if wavelength[0] > grid[0] or wavelength[-1] < grid[-1]:
             raise InputError(f"{path}: its spectra must cover 400-700 nm")
-        chosen = np.array([_is_held_out(str(name)) for name in subject])
+        chosen = np.array([_is_held_out(str(name)) == held_out for name in subject])
         if not chosen.any():
-            raise InputError(f"{path}: none of its {len(set(subject))} people is held out")
+            which = "none" if held_out else "all"
+            raise InputError(f"{path}: {which} of its {len(set(subject))} people is held out")
         measured = np.stack([np.interp(grid, wavelength, row) for row in reflectance[chosen]])
         bands = np.eye(len(grid), len(WAVELENGTHS))
         offset = model.specular_offset

@@ -70,6 +70,22 @@ def test_photos_of_cubes_hold_their_truth_and_grey_stays_grey(folder):
     np.testing.assert_array_equal(again.srgb, photos[0].srgb)
 
 
+def test_background_is_drawn_where_a_cube_has_none(folder, tmp_path):
+    """As in every other photo: a network that never saw black around people reads them worse."""
+    content = dict(np.load(find_cubes(folder)[0]))
+    content["reflectance"][:, SIDE // 2 :] = 0
+    photos = []
+    for name, coverage in (("black", np.ones_like(content["mask"])), ("drawn", content["mask"])):
+        np.savez(tmp_path / f"{name}.npz", **content, coverage=coverage)
+        (found,) = spectral_photos([tmp_path / f"{name}.npz"], SIDE, RelightConfig.clean())
+        photos.append(found.srgb[0])
+    black, drawn = photos
+    beside, skin = np.s_[:, SIDE // 2 + 1 :], np.s_[:, : SIDE // 2 - 1]
+    assert np.median(black[beside]) < 0.1
+    assert np.median(drawn[beside]) > 0.15
+    np.testing.assert_allclose(black[skin], drawn[skin], atol=1 / 255)
+
+
 def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     from bioface.evaluate.report import as_page
 

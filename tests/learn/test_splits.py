@@ -43,8 +43,13 @@ def test_the_frozen_conditions_are_those_of_the_code():
     frozen = Splits.load().conditions
     for name in ("clean", "full"):
         code = json.loads(json.dumps(dataclasses.asdict(getattr(RelightConfig, name)())))
-        later = {key: code.pop(key) for key in ("patchy_share", "patchy", "single_share")}
-        assert later["patchy_share"] == later["single_share"] == 0  # not in the tests at all
+        later = {
+            key: code.pop(key) for key in ("patchy_share", "patchy", "single_share", "departing")
+        }
+        assert (
+            later["patchy_share"] == later["single_share"] == later["departing"] == 0
+        )  # not in the tests at all
+        assert code["degrade"].pop("grain_share") == code["degrade"].pop("black_share") == 0
         assert frozen[name] == code
     assert REGIONS[LIPS_REGION] == "lips"
     assert Splits.load().excluded_regions == ("lips",)

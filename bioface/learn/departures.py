@@ -1,0 +1,153 @@
+"""What real skin and light do that transport and the skin model leave out, drawn for each photo.
+
+Transport counts light that reaches a surface by way of others as if all of them reflected 0.4 at
+every wavelength. Really it has the colour of what sent it, most of which is skin: it lacks blue,
+the more so the darker the skin. And no one's skin is quite the model's: blood carries more or less
+oxygen, tissue scatters more or less, and a smooth residual stays. All of these are factors on
+spectra: of what a photo's skin scatters, of what everything else scatters (eyes and hair lie
+deeper, and more light reaches them by way of skin), and of gloss. `docs/training.md` says where
+the numbers come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bioface.spectral.grid import BANDS
+from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
+
+GREY = 0.4
+"""Reflectance at which transport reflects light from surface to surface."""
+
+
+@dataclass(frozen=True)
+class Indirect:
+    """Light of one kind that came by way of other surfaces.
+
+    Attributes
+    ----------
+    median, log_sd
+        Of its share in all light of that kind, log-normal from face to face.
+    by_skin
+        Range of the part of it that skin sent.
+    others
+        Range of the reflectance of what sent the rest.
+    """
+
+    median: float
+    log_sd: float
+    by_skin: tuple[float, float]
+    others: tuple[float, float]
+
+
+SKIN = Indirect(0.034, 0.45, (0.3, 0.9), (0.1, 0.5))
+OTHERS = Indirect(0.12, 0.5, (0.5, 1.0), (0.0, 0.3))
+GLOSS = Indirect(0.087, 0.42, (0.4, 0.9), (0.0, 0.25))
+
+OFF_MODEL_SHARE = 0.5
+"""Share of the photos with departures in which the skin departs, too."""
+
+OXYGENATION = (0.6, 0.92)
+SCATTERING_LOG_SD = 0.3
+RESIDUAL_SD = (0.0, 0.064, 0.055, 0.033, 0.037, 0.016, 0.015)
+"""Standard deviations of the log residual's cosines of 0 to 6 half periods over 400-720 nm."""
+
+_HIGHEST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Departures:
+    """Factors (B, 33) on the spectrum of a batch's light before it meets the camera.
+
+    Attributes
+    ----------
+    skin, others
+        On light that skin scatters, and that everything else scatters.
+    gloss
+        On light that surfaces mirror.
+    departing
+        (B,) 1 for photos that have departures; the factors of others are 1.
+    """
+
+    skin: Tensor
+    others: Tensor
+    gloss: Tensor
+    departing: Tensor
+
+    def of(self, images: slice) -> Departures:
+        return Departures(*(getattr(self, name)[images] for name in self.__dataclass_fields__))
+
+
+def draw_departures(
+    share: float,
+    melanin_u: Tensor,
+    haemoglobin_u: Tensor,
+    skin: SkinModel,
+    rng: np.random.Generator,
+) -> Departures:
+    """Departures of photos of faces with mean pigments (B,) in u, for a `share` of them."""
+    melanin = from_unit(melanin_u.double().cpu().numpy(), MELANIN_RANGE).clip(0, 1)
+    haemoglobin = from_unit(haemoglobin_u.double().cpu().numpy(), HAEMOGLOBIN_RANGE).clip(0, 1)
+    reflectance = _numbers(skin.reflectance(melanin, haemoglobin, validate=False))
+    count = len(melanin)
+    departs = rng.random(count) < share
+    of_skin, others, gloss = (
+        np.where(departs[:, None], _coloured(kind, reflectance, rng), 1.0)
+        for kind in (SKIN, OTHERS, GLOSS)
+    )
+    own = _own_skin(melanin, haemoglobin, reflectance, skin, rng)
+    off_model = departs & (rng.random(count) < OFF_MODEL_SHARE)
+    of_skin = of_skin * np.where(off_model[:, None], own, 1.0)
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=melanin_u.device)
+
+    return Departures(*(tensor(values) for values in (of_skin, others, gloss, departs)))
+
+
+def _coloured(kind: Indirect, reflectance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Factors (B, 33) on light of a kind, around skin of a reflectance (B, 33)."""
+    column = (len(reflectance), 1)
+    share = kind.median * np.exp(kind.log_sd * rng.standard_normal(column))
+    by_skin = rng.uniform(*kind.by_skin, column)
+    sender = by_skin * reflectance + (1 - by_skin) * rng.uniform(*kind.others, column)
+    factor: np.ndarray = 1 + share.clip(max=_HIGHEST_SHARE) * (sender / GREY - 1)
+    return factor
+
+
+def _own_skin(
+    melanin: np.ndarray,
+    haemoglobin: np.ndarray,
+    reflectance: np.ndarray,
+    skin: SkinModel,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Factors (B, 33) from the model's reflectance (B, 33) to that of people's own skin."""
+    count = len(melanin)
+    oxygenation = rng.uniform(*OXYGENATION, count)
+    scattering = np.exp(SCATTERING_LOG_SD * rng.standard_normal(count).clip(-2, 2))
+    residual = (rng.standard_normal((count, len(RESIDUAL_SD))) * RESIDUAL_SD) @ cosines()
+    varied: dict[str, Any] = (
+        {"oxygenation": oxygenation, "scattering": scattering} if skin.separable else {}
+    )
+    found = _numbers(skin.reflectance(melanin, haemoglobin, validate=False, **varied))
+    factor: np.ndarray = np.exp(residual) * found / np.maximum(reflectance, 1e-4)
+    return factor
+
+
+def cosines() -> np.ndarray:
+    """(7, 33) of 0 to 6 half periods over the wavelength grid."""
+    halves = np.arange(len(RESIDUAL_SD))
+    return np.cos(np.pi * np.outer(halves, np.linspace(0, 1, BANDS)))
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """A numpy array of one, or of a tensor that learns."""
+    detached = values.detach().cpu() if isinstance(values, Tensor) else values
+    return np.asarray(detached, np.float64)
