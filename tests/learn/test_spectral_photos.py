@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -7,10 +8,11 @@ pytest.importorskip("torch")
 
 from bioface.errors import InputError
 from bioface.evaluate.accuracy import AccuracyOptions, accuracy
+from bioface.evaluate.tables import TRANSPORT
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
-from bioface.learn.spectral_photos import find_cubes, spectral_photos
+from bioface.learn.spectral_photos import find_cubes, holds_transport, spectral_photos
 from bioface.learn.weights import save_weights
 from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.skin import SkinModel
@@ -86,6 +88,29 @@ def test_background_is_drawn_where_a_cube_has_none(folder, tmp_path):
     np.testing.assert_allclose(black[skin], drawn[skin], atol=1 / 255)
 
 
+def of_the_model(folder, path):
+    """A cube of the fixture with the maps that transport needs, which make it up exactly."""
+    content = dict(np.load(find_cubes(folder)[0]))
+    card = (1 - content["mask"])[..., None] * np.full(4, 0.5)  # flat in wavelength
+    content |= {f"reflectance.{k}": card[..., k] for k in range(4)}
+    np.savez(path, **content, coverage=np.ones_like(content["mask"]))
+    return path
+
+
+def test_transport_makes_the_same_photo_of_a_cube_that_is_all_transport(folder, tmp_path):
+    path = of_the_model(folder, tmp_path / "0.npz")
+    cube, transport = (
+        next(spectral_photos([path], SIDE, RelightConfig.clean(), transport=which))
+        for which in (False, True)
+    )
+    np.testing.assert_allclose(transport.linear, cube.linear, atol=2e-5)
+    assert holds_transport(path)
+    bare = find_cubes(folder)[0]
+    assert not holds_transport(bare)
+    with pytest.raises(InputError, match=r"no channel reflectance\.0"):
+        next(spectral_photos([bare], SIDE, RelightConfig.clean(), transport=True))
+
+
 def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     from bioface.evaluate.report import as_page
 
@@ -100,6 +125,17 @@ def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     assert entry["identities"] == 3
     assert entry["conditions"]["clean"]["network"]["photos"] == 6
     assert "spectral truth" in as_page(results, "command", {})
+    assert TRANSPORT not in entry["conditions"]["clean"]
+
+    alike = tmp_path / "alike"
+    alike.mkdir()
+    of_the_model(folder, alike / "0.npz")
+    results = accuracy(dataclasses.replace(options, spectral=[alike]))
+    assert TRANSPORT in results["sets"][1]["conditions"]["clean"]
+    (row,) = re.findall(r"^\| network, clean .*$", as_page(results, "command", {}), re.MULTILINE)[
+        -1:
+    ]
+    assert row.count("; 1.00)") == 4  # all that this cube is, is transport
 
 
 def test_a_cube_without_its_maps_is_refused(tmp_path):
