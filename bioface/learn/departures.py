@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bioface.spectral.grid import BANDS
+from bioface.spectral.population import OXYGENATION, SCATTERING_LOG_SD
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
@@ -53,8 +54,6 @@ GLOSS = Indirect(0.087, 0.42, (0.4, 0.9), (0.0, 0.25))
 OFF_MODEL_SHARE = 0.5
 """Share of the photos with departures in which the skin departs, too."""
 
-OXYGENATION = (0.6, 0.92)
-SCATTERING_LOG_SD = 0.3
 RESIDUAL_SD = (0.0, 0.064, 0.055, 0.033, 0.037, 0.016, 0.015)
 """Standard deviations of the log residual's cosines of 0 to 6 half periods over 400-720 nm."""
 
@@ -90,8 +89,13 @@ def draw_departures(
     haemoglobin_u: Tensor,
     skin: SkinModel,
     rng: np.random.Generator,
+    *,
+    off_model: float = OFF_MODEL_SHARE,
 ) -> Departures:
-    """Departures of photos of faces with mean pigments (B,) in u, for a `share` of them."""
+    """Departures of photos of faces with mean pigments (B,) in u, for a `share` of them.
+
+    `off_model` is the share of these in which the skin departs, too.
+    """
     melanin = from_unit(melanin_u.double().cpu().numpy(), MELANIN_RANGE).clip(0, 1)
     haemoglobin = from_unit(haemoglobin_u.double().cpu().numpy(), HAEMOGLOBIN_RANGE).clip(0, 1)
     reflectance = _numbers(skin.reflectance(melanin, haemoglobin, validate=False))
@@ -102,8 +106,8 @@ def draw_departures(
         for kind in (SKIN, OTHERS, GLOSS)
     )
     own = _own_skin(melanin, haemoglobin, reflectance, skin, rng)
-    off_model = departs & (rng.random(count) < OFF_MODEL_SHARE)
-    of_skin = of_skin * np.where(off_model[:, None], own, 1.0)
+    own_too = departs & (rng.random(count) < off_model)
+    of_skin = of_skin * np.where(own_too[:, None], own, 1.0)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=melanin_u.device)

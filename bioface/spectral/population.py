@@ -29,6 +29,13 @@ SITES = ("cheek", "cheekbone", "chin", "forehead", "nose")
 UNIFORM = "uniform"
 """Name of the draws that cover the ranges of unit u evenly, whatever the population."""
 
+OXYGENATION = (0.6, 0.92)
+"""Range of the oxygenated share of blood; 68 % of the fits of `calibrated+scattering` to measured
+spectra lie in it."""
+
+SCATTERING_LOG_SD = 0.3
+"""Standard deviation of the log of the factor on reduced scattering; cut at two."""
+
 _LIMITS = {"melanin": (0.01, 0.95), "haemoglobin": (2e-4, 0.15)}
 
 

@@ -17,17 +17,11 @@ from bioface import SkinModel
 from bioface.errors import InputError
 from bioface.evaluate.fit_skin import from_coordinates, predictor, solve, starts
 from bioface.spectral.grid import WAVELENGTHS
+from bioface.spectral.population import OXYGENATION, SCATTERING_LOG_SD
 from bioface.spectral.units import MELANIN_RANGE, to_unit
 
 HELD_OUT_SHARE = 0.25
 """Share of measured people, by the hash of their name, whose residuals are used."""
-
-OXYGENATION = (0.6, 0.92)
-"""Range of the oxygenated share of blood; 68 % of the fits of `calibrated+scattering` to measured
-spectra lie in it."""
-
-SCATTERING_LOG_SD = 0.3
-"""Standard deviation of the log of the factor on reduced scattering; cut at two."""
 
 _SMOOTHING = 15.0  # nm, deviation of the Gaussian that smooths residuals
 _NEIGHBOURS = 12  # people of about the same tone among whom one residual is drawn

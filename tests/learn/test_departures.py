@@ -23,16 +23,15 @@ pytestmark = pytest.mark.torch
 COUNT = 400
 
 
-def drawn(share=1.0, melanin_u=0.5, seed=0):
+def drawn(share=1.0, melanin_u=0.5, **options):
     u = torch.full((COUNT,), melanin_u)
-    rng = np.random.default_rng(seed)
-    return draw_departures(share, u, torch.full_like(u, 0.4), SkinModel.load(), rng)
+    rng = np.random.default_rng(0)
+    return draw_departures(share, u, torch.full_like(u, 0.4), SkinModel.load(), rng, **options)
 
 
-def test_light_by_way_of_skin_lacks_blue_and_the_more_so_the_darker_it_is(monkeypatch):
-    monkeypatch.setattr(module, "OFF_MODEL_SHARE", 0.0)
+def test_light_by_way_of_skin_lacks_blue_and_the_more_so_the_darker_it_is():
     blue, red = (int(np.flatnonzero(nm == WAVELENGTHS)[0]) for nm in (450, 650))
-    light, dark = drawn(melanin_u=0.0), drawn(melanin_u=1.0)
+    light, dark = (drawn(melanin_u=u, off_model=0.0) for u in (0.0, 1.0))
     for name in ("skin", "others", "gloss"):
         of_light, of_dark = getattr(light, name), getattr(dark, name)
         assert (of_light[:, blue] <= of_light[:, red]).all()

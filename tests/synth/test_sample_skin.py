@@ -3,8 +3,9 @@ import pytest
 
 from bioface import SkinModel
 from bioface.errors import InputError
+from bioface.spectral.population import OXYGENATION
 from bioface.spectral.units import MELANIN_RANGE, to_unit
-from synth.sample.skin import OXYGENATION, Residuals, Skin, sample_off_model
+from synth.sample.skin import Residuals, Skin, sample_off_model
 
 MODEL = SkinModel.load()
 GRID = np.arange(400.0, 701.0, 10.0)
