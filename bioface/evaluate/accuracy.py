@@ -13,6 +13,7 @@ from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
 from bioface.evaluate.contents import contents, folder_contents
+from bioface.evaluate.cubes import read_cube
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
@@ -21,7 +22,7 @@ from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, TRANSPORT
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
-from bioface.learn.spectral_photos import find_cubes, holds_transport, spectral_photos
+from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
@@ -179,22 +180,28 @@ def _spectral(
     """The entry of a folder of spectral truth in `sets`."""
     cubes = find_cubes(folder)
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
-    readings = {network.name: False}
-    if all(holds_transport(cube) for cube in cubes):
-        readings[TRANSPORT] = True
+    rows: dict[str, dict[str, list[FaceRow]]] = {
+        condition: {network.name: [], TRANSPORT: []} for condition in settings
+    }
+    comparable = True
+    for k, path in enumerate(cubes):
+        face = SpectralFace.of(path, read_cube(path), size)
+        shown = {network.name: face}
+        if face.as_transport:
+            shown[TRANSPORT] = face.as_transport
+        comparable = comparable and TRANSPORT in shown
+        for condition, config in settings.items():
+            for method, person in shown.items():
+                for seed in options.seeds:
+                    rng = np.random.default_rng(np.random.SeedSequence([seed, k]))
+                    photo = person.photo(config, rng, measured)
+                    rows[condition][method] += measure(photo, network.read(photo))
     figures: dict[str, dict[str, Any]] = {}
-    for name, config in settings.items():
-        figures[name] = {}
-        for method, transport in readings.items():
-            rows: list[FaceRow] = []
-            for seed in options.seeds:
-                for photos in spectral_photos(
-                    cubes, size, config, measured=measured, seed=seed, transport=transport
-                ):
-                    rows += measure(photos, network.read(photos))
-            if not rows:
-                raise InputError(f"{folder}: no cube shows enough skin at size {size}")
-            figures[name][method] = summarise(Rows.of(rows))
+    for condition, found in rows.items():
+        if not found[network.name]:
+            raise InputError(f"{folder}: no cube shows enough skin at size {size}")
+        methods = [network.name, TRANSPORT] if comparable else [network.name]
+        figures[condition] = {name: summarise(Rows.of(found[name])) for name in methods}
     return {
         "name": folder.name,
         "heads": SPECTRAL,

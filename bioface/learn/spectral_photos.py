@@ -6,14 +6,15 @@ drawn as for the other tests; everything after the raw image is the same, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import Cube, read_cube, resized, to_grid
+from bioface.evaluate.cubes import Cube, resized, to_grid
 from bioface.evaluate.measure import SURE_SKIN, Photos, albedo_of
 from bioface.learn.accuracy import LIPS, light_class
 from bioface.learn.conditions import RelightConfig
@@ -40,61 +41,105 @@ def find_cubes(folder: Path) -> list[Path]:
     return found
 
 
-def spectral_photos(
-    cubes: Sequence[Path],
-    size: int,
-    config: RelightConfig,
-    *,
-    measured: np.ndarray | None = None,
-    seed: int = 0,
-    transport: bool = False,
-) -> Iterator[Photos]:
-    """One photo of each cube, in batches of one; photo k depends on (seed, k) alone.
+@dataclass(frozen=True)
+class SpectralFace:
+    """A cube ready to be photographed.
 
-    Parameters
+    Attributes
     ----------
-    cubes
-        Files for `read_cube` that also hold `mask`, `melanin` and `haemoglobin` (volume fractions),
+    name
+        Of the file.
+    bands
+        (H, W, 33) what comes back of flat light, at the cube's own resolution.
+    maps
+        (size, size, ...) truth at that of the photos, each a mean over skin.
+    transport
+        (H, W, 33) what the transport model makes of the same maps; None where the cube lacks
+        `coverage` or `reflectance.0` ..., of what is not skin.
+    """
+
+    name: str
+    bands: np.ndarray
+    maps: Mapping[str, np.ndarray]
+    transport: np.ndarray | None
+
+    @classmethod
+    def of(cls, path: Path, cube: Cube, size: int) -> SpectralFace:
+        """A cube for photos of `size` pixels a side.
+
+        The cube also holds `mask`, `melanin` and `haemoglobin` (volume fractions),
         `diffuse_shading` and `specular_shading` (or one for each light group: `.key` ...), and, if
         need be, `region`, `albedo.R`, `.G`, `.B` and `coverage`, the share of a pixel that is not
         background (1 without it).
-    size
-        Side of the photos, pixels.
-    config
-        Light, white balance, exposure and degradations; geometry and pigments are the cube's own.
-    measured
-        (K, 33, 3) cameras; those of the training camera model when None.
-    transport
-        Take the same photos of what `transport_bands` makes of the same people.
 
-    Raises
-    ------
-    InputError
-        A file cannot be read or lacks one of the maps.
-    """
-    lights = LightSampler(Splits.load().test_illuminants)
-    for k, path in enumerate(cubes):
-        rng = np.random.default_rng(np.random.SeedSequence([seed, k]))
-        cube = read_cube(path)
+        Raises
+        ------
+        InputError
+            It lacks one of the maps; names `path`.
+        """
         maps = _maps(path, cube, size)
-        bands = transport_bands(path, cube) if transport else to_grid(cube)
-        yield _photo(path.stem, bands, maps, size, config, lights, measured, rng)
+        able = {"coverage", "reflectance.0"} <= set(cube.truth or {})
+        transport = _transport_bands(path, cube) if able else None
+        return cls(path.stem, to_grid(cube), maps, transport)
+
+    @property
+    def as_transport(self) -> SpectralFace | None:
+        """The same person as the transport model makes them, if the cube has the maps for that."""
+        return None if self.transport is None else replace(self, bands=self.transport)
+
+    def photo(
+        self, config: RelightConfig, rng: np.random.Generator, measured: np.ndarray | None = None
+    ) -> Photos:
+        """A batch of one photo, under a light and by a camera that `rng` draws.
+
+        Parameters
+        ----------
+        config
+            Light, white balance, exposure and degradations; geometry and pigments are the cube's.
+        measured
+            (K, 33, 3) cameras; those of the training camera model when None.
+        """
+        mask = self.maps["mask"]
+        lights = LightSampler(Splits.load().test_illuminants)
+        drawn = lights.draw(config, 1, rng)
+        weights = drawn.weights[:, 0]
+        spd = np.asarray(mix(weights, drawn.kelvin, validate=False))[0]
+        near, _, exact = nearest_weights(weights, drawn.kelvin)
+        if measured is None:
+            model = CameraModel.load(name="training")
+            deviations = rng.standard_normal(len(model.deviations)).clip(-3, 3)
+            sensitivities = np.asarray(model.sensitivities(deviations))
+        else:
+            sensitivities = measured[rng.integers(len(measured))]
+        gains = np.exp((config.gain_sd * rng.standard_normal(2)).clip(-0.25, 0.25))
+        projection = Camera(sensitivities, gains, "fitted").projection(spd)
+        linear = resized(self.bands @ projection.astype(np.float32), len(mask))
+        scale = _exposure(linear, self.maps, config, rng)
+        linear = linear * scale
+        planes = torch.from_numpy(np.ascontiguousarray(linear.transpose(2, 0, 1), np.float32))[None]
+        coverage = torch.from_numpy(np.ascontiguousarray(self.maps["coverage"], np.float32))[None]
+        photo, _ = degrade(planes, coverage, config.degrade, rng)
+        return Photos(
+            srgb=photo.permute(0, 2, 3, 1).numpy(),
+            mask=mask[None],
+            counted=((mask > SURE_SKIN) & (self.maps["lips"] < LIPS))[None],
+            melanin_u=self.maps["melanin_u"][None],
+            haemoglobin_u=self.maps["haemoglobin_u"][None],
+            diffuse_shading=scale * self.maps["diffuse_shading"][None],
+            specular_shading=scale * self.maps["specular_shading"][None],
+            albedo=self.maps["albedo"][None],
+            linear=linear[None],
+            cct_kelvin=np.asarray(cct(spd)).reshape(1),
+            sensitivities=sensitivities[None],
+            light=[light_class(near[0], bool(exact[0]))],
+            identity=[self.name],
+        )
 
 
-def holds_transport(path: Path) -> bool:
-    """Whether a cube has all that `transport_bands` needs."""
-    truth = read_cube(path).truth or {}
-    return {"coverage", "reflectance.0"} <= set(truth)
-
-
-def transport_bands(path: Path, cube: Cube) -> np.ndarray:
+def _transport_bands(path: Path, cube: Cube) -> np.ndarray:
     """(H, W, 33) light that the transport model makes of a cube's own maps: no subsurface
-    scattering, grey interreflection, skin as the skin model has it.
-
-    Raises
-    ------
-    InputError
-        A map is missing: also `coverage` and `reflectance.0` ..., of what is not skin.
+    scattering, grey interreflection, skin as the skin model has it. Of what is not skin it needs
+    `coverage` and `reflectance.0` ...
     """
     truth = cube.truth or {}
     fractions = (
@@ -102,7 +147,7 @@ def transport_bands(path: Path, cube: Cube) -> np.ndarray:
     )
     skin = _map(path, truth, "mask")[..., None] * SkinModel.load().reflectance(*fractions)
     names = sorted(name for name in truth if name.startswith("reflectance."))
-    others = np.stack([_map(path, truth, name) for name in names or ("reflectance.0",)], -1)
+    others = np.stack([_map(path, truth, name) for name in names], -1)
     diffuse, specular = (_map(path, truth, f"{kind}_shading") for kind in ("diffuse", "specular"))
     reflected = diffuse[..., None] * (skin + others @ bernstein_basis(len(names)))
     found: np.ndarray = reflected + (specular * _map(path, truth, "coverage"))[..., None]
@@ -144,52 +189,6 @@ def _map(path: Path, truth: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         raise InputError(f"{path}: no channel {name}; spectral truth has it")
     total: np.ndarray = np.maximum(np.sum(planes, axis=0), 0)
     return total
-
-
-def _photo(
-    name: str,
-    bands: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    size: int,
-    config: RelightConfig,
-    lights: LightSampler,
-    measured: np.ndarray | None,
-    rng: np.random.Generator,
-) -> Photos:
-    drawn = lights.draw(config, 1, rng)
-    weights = drawn.weights[:, 0]
-    spd = np.asarray(mix(weights, drawn.kelvin, validate=False))[0]
-    near, _, exact = nearest_weights(weights, drawn.kelvin)
-    if measured is None:
-        model = CameraModel.load(name="training")
-        deviations = rng.standard_normal(len(model.deviations)).clip(-3, 3)
-        sensitivities = np.asarray(model.sensitivities(deviations))
-    else:
-        sensitivities = measured[rng.integers(len(measured))]
-    gains = np.exp((config.gain_sd * rng.standard_normal(2)).clip(-0.25, 0.25))
-    projection = Camera(sensitivities, gains, "fitted").projection(spd)
-    linear = resized(bands @ projection.astype(np.float32), size)
-    scale = _exposure(linear, maps, config, rng)
-    linear = linear * scale
-    planes = torch.from_numpy(np.ascontiguousarray(linear.transpose(2, 0, 1), np.float32))[None]
-    coverage = torch.from_numpy(np.ascontiguousarray(maps["coverage"], np.float32))[None]
-    photo, _ = degrade(planes, coverage, config.degrade, rng)
-    mask = maps["mask"]
-    return Photos(
-        srgb=photo.permute(0, 2, 3, 1).numpy(),
-        mask=mask[None],
-        counted=((mask > SURE_SKIN) & (maps["lips"] < LIPS))[None],
-        melanin_u=maps["melanin_u"][None],
-        haemoglobin_u=maps["haemoglobin_u"][None],
-        diffuse_shading=scale * maps["diffuse_shading"][None],
-        specular_shading=scale * maps["specular_shading"][None],
-        albedo=maps["albedo"][None],
-        linear=linear[None],
-        cct_kelvin=np.asarray(cct(spd)).reshape(1),
-        sensitivities=sensitivities[None],
-        light=[light_class(near[0], bool(exact[0]))],
-        identity=[name],
-    )
 
 
 def _exposure(

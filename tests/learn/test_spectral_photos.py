@@ -8,11 +8,12 @@ pytest.importorskip("torch")
 
 from bioface.errors import InputError
 from bioface.evaluate.accuracy import AccuracyOptions, accuracy
+from bioface.evaluate.cubes import read_cube
 from bioface.evaluate.tables import TRANSPORT
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
-from bioface.learn.spectral_photos import find_cubes, holds_transport, spectral_photos
+from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.weights import save_weights
 from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.skin import SkinModel
@@ -50,9 +51,18 @@ def folder(tmp_path_factory):
     return path
 
 
+def face_in(path, size=SIDE):
+    return SpectralFace.of(path, read_cube(path), size)
+
+
+def photo_of(face, config=None):
+    return face.photo(config or RelightConfig.clean(), np.random.default_rng(0))
+
+
 def test_photos_of_cubes_hold_their_truth_and_grey_stays_grey(folder):
     config = dataclasses.replace(RelightConfig.clean(), gain_sd=0.0)
-    photos = list(spectral_photos(find_cubes(folder), SIDE // 2, config))
+    faces = [face_in(path, SIDE // 2) for path in find_cubes(folder)]
+    photos = [photo_of(face, config) for face in faces]
     assert len(photos) == 3
     for photo, melanin in zip(photos, (0.05, 0.15, 0.3), strict=True):
         skin, card = np.s_[0, :, : SIDE // 4 - 1], np.s_[0, :, SIDE // 4 + 1 :]
@@ -68,8 +78,7 @@ def test_photos_of_cubes_hold_their_truth_and_grey_stays_grey(folder):
         np.testing.assert_allclose(
             linear[:, :1, 1], 0.02 * scale * explained, rtol=0.02, err_msg="one scale for all"
         )
-    again = next(spectral_photos(find_cubes(folder), SIDE // 2, config))
-    np.testing.assert_array_equal(again.srgb, photos[0].srgb)
+    np.testing.assert_array_equal(photo_of(faces[0], config).srgb, photos[0].srgb)
 
 
 def test_background_is_drawn_where_a_cube_has_none(folder, tmp_path):
@@ -79,8 +88,7 @@ def test_background_is_drawn_where_a_cube_has_none(folder, tmp_path):
     photos = []
     for name, coverage in (("black", np.ones_like(content["mask"])), ("drawn", content["mask"])):
         np.savez(tmp_path / f"{name}.npz", **content, coverage=coverage)
-        (found,) = spectral_photos([tmp_path / f"{name}.npz"], SIDE, RelightConfig.clean())
-        photos.append(found.srgb[0])
+        photos.append(photo_of(face_in(tmp_path / f"{name}.npz")).srgb[0])
     black, drawn = photos
     beside, skin = np.s_[:, SIDE // 2 + 1 :], np.s_[:, : SIDE // 2 - 1]
     assert np.median(black[beside]) < 0.1
@@ -98,17 +106,10 @@ def of_the_model(folder, path):
 
 
 def test_transport_makes_the_same_photo_of_a_cube_that_is_all_transport(folder, tmp_path):
-    path = of_the_model(folder, tmp_path / "0.npz")
-    cube, transport = (
-        next(spectral_photos([path], SIDE, RelightConfig.clean(), transport=which))
-        for which in (False, True)
-    )
-    np.testing.assert_allclose(transport.linear, cube.linear, atol=2e-5)
-    assert holds_transport(path)
-    bare = find_cubes(folder)[0]
-    assert not holds_transport(bare)
-    with pytest.raises(InputError, match=r"no channel reflectance\.0"):
-        next(spectral_photos([bare], SIDE, RelightConfig.clean(), transport=True))
+    face = face_in(of_the_model(folder, tmp_path / "0.npz"))
+    transport = photo_of(face.as_transport)
+    np.testing.assert_allclose(transport.linear, photo_of(face).linear, atol=2e-5)
+    assert face_in(find_cubes(folder)[0]).as_transport is None
 
 
 def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
@@ -146,7 +147,7 @@ def test_a_cube_without_its_maps_is_refused(tmp_path):
         mask=np.ones((8, 8)),
     )
     with pytest.raises(InputError, match="no channel melanin"):
-        list(spectral_photos(find_cubes(tmp_path), 8, RelightConfig.clean()))
+        face_in(tmp_path / "a.npz", 8)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no cubes"):
         find_cubes(tmp_path / "empty")
