@@ -2,11 +2,11 @@
 
     install_weights.py OUT TARGET
 
-OUT holds `pretrain`, `finetune` and `release.onnx` of scripts/train_release, and where pretraining
-or fine-tuning went on `continued` or `refined`, and the `mean` of the last two. TARGET gets
-`release.safetensors`, `release.onnx`, `release.json` (settings and reports) and the logs of the
-stages, and loses other weights. None may tell a path or the name of a photo: the photos show other
-people's faces, so the report says how many there were.
+OUT holds `release.onnx` of scripts/train_release and folders of stages: `pretrain`, `finetune`, and
+those of the others that there were. TARGET gets `release.safetensors`, `release.onnx`,
+`release.json` (settings and reports) and the logs of the stages, and loses other weights. None may
+tell a path or the name of a photo: the photos show other people's faces, so the report says how
+many there were.
 """
 
 import json
@@ -18,12 +18,13 @@ from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
 NAME = "release"
-PRETRAINING, FINE_TUNING, MEAN = ("pretrain", "continued"), ("finetune", "refined"), "mean"
+STAGES = ("pretrain", "continued", "finetune", "refined", "mean", "enlarged", "adapted")
+FINE_TUNING = ("finetune", "refined", "adapted")
 
 
 def main() -> None:
     out, target = map(Path, sys.argv[1:3])
-    stages = [s for s in (*PRETRAINING, *FINE_TUNING, MEAN) if (out / s).exists()]
+    stages = [s for s in STAGES if (out / s).exists()]
     weights = out / stages[-1] / "weights.safetensors"
     model = load_weights(weights)
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
@@ -42,7 +43,7 @@ def main() -> None:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
-    sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s != MEAN}
+    sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s != "mean"}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):
         for file in target.glob(f"{old.stem}.*"):

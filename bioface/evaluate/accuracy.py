@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
-from bioface.evaluate.contents import contents, folder_contents
+from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
 from bioface.evaluate.cubes import read_cube
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
@@ -102,9 +102,9 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     from), `size`, `floor` (rows of the information floor or None), `mean_colour_floor`
     (`bioface.evaluate.mean_colour`, for *clean*; None without baselines) and `sets`: one entry a
     packed file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in
-    words) and `conditions`: condition to method to the figures of
-    `bioface.evaluate.summary.summarise`. The main set's has `clean_set` too, the same about
-    `clean_data`, where that was given.
+    words), `samples_per_pixel` (None if unknown) and `conditions`: condition to method to the
+    figures of `bioface.evaluate.summary.summarise`. The main set's has `clean_set` too, the same
+    about `clean_data`, where that was given.
 
     Raises
     ------
@@ -207,9 +207,14 @@ def _spectral(
         "heads": SPECTRAL,
         "identities": len(cubes),
         "samples": len(cubes),
-        "contents": folder_contents(folder),
+        **_shown(of_folder(folder)),
         "conditions": figures,
     }
+
+
+def _shown(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """What a set shows, for its entry in `sets`."""
+    return {"contents": contents(dataset), "samples_per_pixel": samples_per_pixel(dataset)}
 
 
 def photo_count(options: AccuracyOptions) -> int:
@@ -248,7 +253,7 @@ class _Test:
             "heads": dataset.get("heads", {}).get("name", "unknown"),
             "identities": len(self.people),
             "samples": len(self.packed),
-            "contents": contents(dataset),
+            **_shown(dataset),
         }
 
     def relighter(self, config: RelightConfig) -> Relighter:

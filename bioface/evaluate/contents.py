@@ -1,4 +1,4 @@
-"""What covers the skin of the people of a rendered set, in words for the accuracy page."""
+"""What a rendered set shows, in words for the accuracy page."""
 
 from __future__ import annotations
 
@@ -39,10 +39,16 @@ def contents(dataset: Mapping[str, Any]) -> str:
     return ", ".join(f"{words} {100 * share:.0f} %" for words, share in shares.items())
 
 
-def folder_contents(folder: Path) -> str:
-    """`contents` of a dataset's folder; not recorded where it has no readable `dataset.json`."""
+def samples_per_pixel(dataset: Mapping[str, Any]) -> int | None:
+    """How many samples of every pixel were rendered: what its noise depends on; None if unknown."""
+    found = dataset.get("config", {}).get("samples")
+    return found if isinstance(found, int) else None
+
+
+def of_folder(folder: Path) -> Mapping[str, Any]:
+    """`dataset.json` of a dataset's folder; empty where it has none that can be read."""
     try:
         found = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = {}
-    return contents(found)
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -156,7 +156,13 @@ def _sets(main: Mapping[str, Any]) -> str:
 
 
 def _people(entry: Mapping[str, Any]) -> str:
-    return f"{entry['identities']} people ({entry['heads']} heads; {entry['contents']})"
+    shown = f"{entry['heads']} heads; {entry['contents']}{_sampling(entry)}"
+    return f"{entry['identities']} people ({shown})"
+
+
+def _sampling(entry: Mapping[str, Any]) -> str:
+    count = entry.get("samples_per_pixel")
+    return f"; rendered with {count} samples a pixel" if count else ""
 
 
 def _caution(network: Mapping[str, Any]) -> str:
@@ -385,8 +391,9 @@ lights and cameras as the transport model makes them"""
     kind = entry["heads"] if entry["heads"] == SPECTRAL else f"{entry['heads']} heads"
     return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
 
-Skin is covered by: {entry["contents"]}. RMSE in u / R2, and in brackets the ratio of the RMSE to
-that on the main set{" (*clean*: that on its own set)" if "clean_set" in main else ""}{told}.
+Skin is covered by: {entry["contents"]}{_sampling(entry)}.
+RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set\
+{" (*clean*: that on its own set)" if "clean_set" in main else ""}{told}.
 
 {table(header, rows)}"""
 

@@ -145,12 +145,13 @@ def _transport_bands(path: Path, cube: Cube) -> np.ndarray:
     fractions = (
         _map(path, truth, name).clip(0, 1).astype(np.float64) for name in ("melanin", "haemoglobin")
     )
-    skin = _map(path, truth, "mask")[..., None] * SkinModel.load().reflectance(*fractions)
+    mask, coverage = (_map(path, truth, name) for name in ("mask", "coverage"))
     names = sorted(name for name in truth if name.startswith("reflectance."))
-    others = np.stack([_map(path, truth, name) for name in names], -1)
+    others = np.stack([_map(path, truth, name) for name in names], -1) @ bernstein_basis(len(names))
+    reflectance = mask[..., None] * SkinModel.load().reflectance(*fractions)
+    reflectance += (coverage - mask).clip(min=0)[..., None] * others
     diffuse, specular = (_map(path, truth, f"{kind}_shading") for kind in ("diffuse", "specular"))
-    reflected = diffuse[..., None] * (skin + others @ bernstein_basis(len(names)))
-    found: np.ndarray = reflected + (specular * _map(path, truth, "coverage"))[..., None]
+    found: np.ndarray = diffuse[..., None] * reflectance + (specular * coverage)[..., None]
     return found.astype(np.float32)
 
 

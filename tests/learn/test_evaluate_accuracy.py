@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 from bioface.cli import main
 from bioface.evaluate import accuracy, page
 from bioface.evaluate.baselines import pixels
-from bioface.evaluate.contents import contents, folder_contents
+from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
 from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.learn import fit_image
 from bioface.learn.decoder import Decoder
@@ -135,9 +135,15 @@ def test_clean_is_measured_on_bare_skin_where_a_set_of_it_is_given(
 def test_what_covers_skin_is_told_in_words(tmp_path):
     sampling = {"hair_share": 0.82, "glasses_share": 0.22, "beard_share": 0.0, "yaw": 60.0}
     assert contents({"config": {"sampling": sampling}}) == "scalp hair 82 %, glasses 22 %"
-    assert folder_contents(tmp_path) == contents({}) == "what covers skin is not recorded"
-    (tmp_path / "dataset.json").write_text(json.dumps({"config": {"sampling": {}}}))
-    assert folder_contents(tmp_path) == "skin only"
+    assert of_folder(tmp_path) == {}
+    assert contents({}) == "what covers skin is not recorded"
+    assert samples_per_pixel({}) is None
+    dataset = {"config": {"sampling": {}, "samples": 256}}
+    (tmp_path / "dataset.json").write_text(json.dumps(dataset))
+    assert contents(of_folder(tmp_path)) == "skin only"
+    assert samples_per_pixel(of_folder(tmp_path)) == 256
+    (tmp_path / "dataset.json").write_text("[]")
+    assert of_folder(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

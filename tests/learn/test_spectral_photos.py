@@ -112,6 +112,22 @@ def test_transport_makes_the_same_photo_of_a_cube_that_is_all_transport(folder, 
     assert face_in(find_cubes(folder)[0]).as_transport is None
 
 
+def test_transport_counts_skin_and_others_by_their_shares_of_a_pixel(folder, tmp_path):
+    """A file stores what others reflect as it is, not by how much of the pixel they cover."""
+    path = of_the_model(folder, tmp_path / "0.npz")
+    content = dict(np.load(path))
+    mask, coverage = 0.4, 0.9
+    content["mask"][:] = mask
+    content["coverage"][:] = coverage
+    for k in range(4):
+        content[f"reflectance.{k}"] = np.full((SIDE, SIDE), 0.5)
+    np.savez(path, **content)
+    skin = SkinModel.load().reflectance(0.05, 0.02)
+    shading = content["diffuse_shading.key"] + content["diffuse_shading.fill"]
+    expected = shading[..., None] * (mask * skin + (coverage - mask) * 0.5) + 0.02 * coverage
+    np.testing.assert_allclose(face_in(path).transport, expected, rtol=1e-5)
+
+
 def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     from bioface.evaluate.report import as_page
 
