@@ -82,20 +82,21 @@ def test_pretraining_that_went_on_is_told(tmp_path):
     assert (target / "release.continued.csv").read_text().startswith("step,loss")
 
 
-def test_fine_tuning_that_went_on_gives_the_weights(tmp_path):
+@pytest.mark.parametrize("stage", ["refined", "adapted"])
+def test_fine_tuning_that_went_on_gives_the_weights(tmp_path, stage):
     out, target = tmp_path / "out", tmp_path / "weights"
     first = trained(out)
-    shutil.copytree(out / "finetune", out / "refined")
+    shutil.copytree(out / "finetune", out / stage)
     other = Encoder(
         EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=40)
     )
-    digest = save_weights(out / "refined" / "weights.safetensors", other, Decoder())
-    report = json.loads((out / "refined" / "report.json").read_text())
-    (out / "refined" / "report.json").write_text(json.dumps(report | {"weights_sha256": digest}))
+    digest = save_weights(out / stage / "weights.safetensors", other, Decoder())
+    report = json.loads((out / stage / "report.json").read_text())
+    (out / stage / "report.json").write_text(json.dumps(report | {"weights_sha256": digest}))
     finished = install(out, target)
     assert finished.returncode == 0, finished.stderr
     text = (target / "release.json").read_text()
-    assert list(json.loads(text)) == ["pretrain", "finetune", "refined"]
+    assert list(json.loads(text)) == ["pretrain", "finetune", stage]
     assert json.loads(text)["finetune"]["weights_sha256"] == first
     for secret in (str(tmp_path), "ann", "bob"):
         assert secret not in text
