@@ -187,7 +187,7 @@ def _spectral(
     for k, path in enumerate(cubes):
         face = SpectralFace.of(path, read_cube(path), size)
         shown = {network.name: face}
-        if face.as_transport:
+        if face.transport is not None:
             shown[TRANSPORT] = face.as_transport
         comparable = comparable and TRANSPORT in shown
         for condition, config in settings.items():

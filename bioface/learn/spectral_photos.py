@@ -23,7 +23,7 @@ from bioface.learn.lights import LightSampler, nearest_weights
 from bioface.learn.planes import LIPS_REGION
 from bioface.learn.splits import Splits
 from bioface.spectral.camera import CameraModel
-from bioface.spectral.formation import Camera
+from bioface.spectral.formation import Camera, composed
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.illuminant import cct, mix
 from bioface.spectral.skin import SkinModel
@@ -47,8 +47,8 @@ class SpectralFace:
 
     Attributes
     ----------
-    name
-        Of the file.
+    path
+        The file.
     bands
         (H, W, 33) what comes back of flat light, at the cube's own resolution.
     maps
@@ -58,7 +58,7 @@ class SpectralFace:
         `coverage` or `reflectance.0` ..., of what is not skin.
     """
 
-    name: str
+    path: Path
     bands: np.ndarray
     maps: Mapping[str, np.ndarray]
     transport: np.ndarray | None
@@ -80,12 +80,16 @@ class SpectralFace:
         maps = _maps(path, cube, size)
         able = {"coverage", "reflectance.0"} <= set(cube.truth or {})
         transport = _transport_bands(path, cube) if able else None
-        return cls(path.stem, to_grid(cube), maps, transport)
+        return cls(path, to_grid(cube), maps, transport)
 
     @property
-    def as_transport(self) -> SpectralFace | None:
-        """The same person as the transport model makes them, if the cube has the maps for that."""
-        return None if self.transport is None else replace(self, bands=self.transport)
+    def as_transport(self) -> SpectralFace:
+        """The same person as the transport model makes them; `InputError` without `transport`."""
+        if self.transport is None:
+            raise InputError(
+                f"{self.path}: no channel reflectance.0 or no coverage; transport needs both"
+            )
+        return replace(self, bands=self.transport)
 
     def photo(
         self, config: RelightConfig, rng: np.random.Generator, measured: np.ndarray | None = None
@@ -132,7 +136,7 @@ class SpectralFace:
             cct_kelvin=np.asarray(cct(spd)).reshape(1),
             sensitivities=sensitivities[None],
             light=[light_class(near[0], bool(exact[0]))],
-            identity=[self.name],
+            identity=[self.path.stem],
         )
 
 
@@ -145,13 +149,18 @@ def _transport_bands(path: Path, cube: Cube) -> np.ndarray:
     fractions = (
         _map(path, truth, name).clip(0, 1).astype(np.float64) for name in ("melanin", "haemoglobin")
     )
-    mask, coverage = (_map(path, truth, name) for name in ("mask", "coverage"))
     names = sorted(name for name in truth if name.startswith("reflectance."))
     others = np.stack([_map(path, truth, name) for name in names], -1) @ bernstein_basis(len(names))
-    reflectance = mask[..., None] * SkinModel.load().reflectance(*fractions)
-    reflectance += (coverage - mask).clip(min=0)[..., None] * others
     diffuse, specular = (_map(path, truth, f"{kind}_shading") for kind in ("diffuse", "specular"))
-    found: np.ndarray = diffuse[..., None] * reflectance + (specular * coverage)[..., None]
+    mask, coverage = (_map(path, truth, name) for name in ("mask", "coverage"))
+    found: np.ndarray = composed(
+        SkinModel.load().reflectance(*fractions),
+        others,
+        mask=mask,
+        coverage=np.maximum(coverage, mask),
+        diffuse=diffuse,
+        specular=specular,
+    )
     return found.astype(np.float32)
 
 

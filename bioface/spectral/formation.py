@@ -180,6 +180,26 @@ def decode(
     return diffuse[..., None] * colour + specular[..., None] * white
 
 
+def composed(
+    skin: Array, others: Array, *, mask: Array, coverage: Array, diffuse: Array, specular: Array
+) -> Array:
+    """Light (..., C) of pixels that show skin, other things and nothing, by the transport model.
+
+    Parameters
+    ----------
+    skin, others
+        (..., C) reflectance in bands, or its colours under one light, of each as if it filled the
+        pixel; as samples store them.
+    mask, coverage
+        (...) share of the pixel that is skin, and that is anything.
+    diffuse, specular
+        (...) shading, summed over light groups; what both reflect alike.
+    """
+    own, other = mask[..., None], (coverage - mask)[..., None]
+    reflected: Array = diffuse[..., None] * (own * skin + other * others)
+    return reflected + (specular * coverage)[..., None]
+
+
 def _maps(maps: Mapping[str, Any] | Any) -> tuple[Array, ...]:
     try:
         if isinstance(maps, Mapping):

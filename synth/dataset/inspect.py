@@ -17,7 +17,7 @@ from bioface.atomic import replacing
 from bioface.photo.files import to_bytes
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import ITA_CLASSES, srgb_encode
-from bioface.spectral.formation import Camera
+from bioface.spectral.formation import Camera, composed
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.illuminant import illuminant
 from synth.compare import sure_skin, tone
@@ -56,16 +56,20 @@ def photograph(channels: Mapping[str, np.ndarray]) -> np.ndarray:
     maps = {
         "melanin": channels["melanin"],
         "haemoglobin": channels["haemoglobin"],
-        "diffuse_shading": diffuse,
+        "diffuse_shading": np.ones_like(diffuse),
         "specular_shading": np.zeros_like(diffuse),
     }
-    skin = decode(maps, daylight, camera, skin=SkinModel.load())
     coefficients = np.stack([channels[f"reflectance.{k}"] for k in range(4)], -1)
-    colour = coefficients @ (bernstein_basis(4) @ camera.projection(daylight))
-    other = diffuse[..., None] * colour
-    mask, coverage = channels["mask"][..., None], channels["coverage"][..., None]
-    light = mask * skin + (coverage - mask) * other + coverage * specular[..., None]
-    return light + (1 - coverage) * _BACKGROUND
+    coverage = channels["coverage"]
+    light: np.ndarray = composed(
+        decode(maps, daylight, camera, skin=SkinModel.load()),
+        coefficients @ (bernstein_basis(4) @ camera.projection(daylight)),
+        mask=channels["mask"],
+        coverage=coverage,
+        diffuse=diffuse,
+        specular=specular,
+    )
+    return light + (1 - coverage)[..., None] * _BACKGROUND
 
 
 def tone_map(linear: np.ndarray) -> np.ndarray:

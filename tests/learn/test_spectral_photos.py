@@ -109,7 +109,10 @@ def test_transport_makes_the_same_photo_of_a_cube_that_is_all_transport(folder, 
     face = face_in(of_the_model(folder, tmp_path / "0.npz"))
     transport = photo_of(face.as_transport)
     np.testing.assert_allclose(transport.linear, photo_of(face).linear, atol=2e-5)
-    assert face_in(find_cubes(folder)[0]).as_transport is None
+    bare = face_in(find_cubes(folder)[0])
+    assert bare.transport is None
+    with pytest.raises(InputError, match=r"no channel reflectance\.0"):
+        bare.as_transport  # noqa: B018
 
 
 def test_transport_counts_skin_and_others_by_their_shares_of_a_pixel(folder, tmp_path):
