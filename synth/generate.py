@@ -51,6 +51,7 @@ class Settings:
     scheduler: str | None = None
     skin_model: str = "calibrated"
     occlusion: bool = False
+    indirect: bool = False
     kind: str = "transport"
     spectra: str | None = None
     device: str = "cpu"
@@ -100,6 +101,7 @@ class Settings:
                 "sampling": self.sampling.to_dict(),
                 "code": code_hash(),
                 "occlusion": self.occlusion,
+                "indirect": self.indirect,
                 "device": self.device,
             },
             seed=self.seed,
@@ -218,6 +220,7 @@ def make_jobs(
             sampling=settings.sampling.to_dict(),
             skin_model=settings.skin_model,
             occlusion=settings.occlusion,
+            indirect=settings.indirect,
             kind=settings.kind,
             spectra=settings.spectra and str(Path(settings.spectra).expanduser().resolve()),
             device=settings.device,
@@ -296,6 +299,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="store how much of the sky the head hides, too (a tenth slower)",
     )
     parser.add_argument(
+        "--indirect",
+        action="store_true",
+        help="store which share of the light came by way of other surfaces, too: training then "
+        "gives it their colour",
+    )
+    parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="Dask scheduler such as tcp://host:8786 whose workers share DIR (this machine)",
@@ -321,7 +330,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         values["kind"] = "spectral"
     if options.off_model:
         values |= {"kind": "off-model", "spectra": options.off_model}
-    return Settings(**values, occlusion=options.occlusion, scheduler=options.scheduler)
+    stored = {"occlusion": options.occlusion, "indirect": options.indirect}
+    return Settings(**values, **stored, scheduler=options.scheduler)
 
 
 def _in_words(preset: Mapping[str, Any]) -> str:

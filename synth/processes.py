@@ -44,7 +44,8 @@ class Job:
         Absolute path of the folder that takes the finished files.
     indices
         Samples to render, in this order.
-    size, samples, seed, heads, sampling, skin_model, occlusion, kind, spectra
+    size, samples, seed, heads, sampling, skin_model, occlusion, indirect, kind,
+    spectra
         As in `synth.generate.Settings`.
     device
         Kind of device: `cpu` or one of `synth.blender.device.GPUS`.
@@ -64,6 +65,7 @@ class Job:
     sampling: dict[str, Any]
     skin_model: str
     occlusion: bool
+    indirect: bool
     kind: str
     spectra: str | None
     device: str

@@ -24,9 +24,12 @@ _NORMAL_HALF = np.uint32(0x400)  # bits from which a half float is not denormal
 _REBIAS = np.uint32((127 - 15) << 23)
 _SMALLEST_HALF = _F(2.0**-24)
 
-# The order of `bioface.learn.planes.CHANNELS`.
-_SHADING, _PIGMENTS, _MASK, _COVERAGE, _REFLECTANCE, _LIPS, _END = 0, 6, 8, 9, 10, 14, 18
-_NORMALS = _LIPS + 1
+# The order of `bioface.learn.planes.CHANNELS` and `INDIRECT_CHANNELS`.
+_SHADING, _PIGMENTS, _MASK, _COVERAGE, _REFLECTANCE, _LIPS = 0, 6, 8, 9, 10, 14
+_NORMALS, _INDIRECT, _END = 15, 18, 20
+
+ABSENT = -1
+"""Instead of the number of a channel that a pack does not have."""
 
 _BEFORE, _BEHIND = 1, 2
 """Zeros around a plane, so that pixels outside need no exception."""
@@ -38,7 +41,7 @@ class Pack(NamedTuple):
     Attributes
     ----------
     channels
-        (18,) where those of `bioface.learn.planes.CHANNELS` are.
+        (20,) where `bioface.learn.planes.CHANNELS` and `INDIRECT_CHANNELS` are, or `ABSENT`.
     lowest, rise
         (2,) cube roots of the fractions of melanin and haemoglobin at u = 0, and their rise to 1.
     lips
@@ -75,11 +78,13 @@ def _cube_root(x: np.float32) -> np.float32:
 
 @compiled
 def _load(halves: np.ndarray, pack: Pack, planes: np.ndarray) -> None:
-    """Channels of a sample (C, S, S) into the middle of planes (18, S + 3, S + 3)."""
+    """Channels of a sample (C, S, S) into the middle of planes (20, S + 3, S + 3), 0 at first."""
     size = halves.shape[1]
     for k in range(_END):
-        for y in range(size):
-            _widen(halves[pack.channels[k], y], planes[k, _BEFORE + y, _BEFORE : _BEFORE + size])
+        channel = pack.channels[k]
+        if channel != ABSENT:
+            for y in range(size):
+                _widen(halves[channel, y], planes[k, _BEFORE + y, _BEFORE : _BEFORE + size])
 
 
 @compiled
@@ -106,10 +111,14 @@ def _weigh(planes: np.ndarray, pack: Pack) -> None:
         row = planes[_LIPS, y, _BEFORE:last]
         for i in range(count):
             row[i] = mask[i] if row[i] == pack.lips else _ZERO
-        for k in range(_NORMALS, _END):
+        for k in range(_NORMALS, _INDIRECT):
             row = planes[k, y, _BEFORE:last]
             for i in range(count):
                 row[i] *= mask[i]
+        for k in range(_INDIRECT, _END):
+            row = planes[k, y, _BEFORE:last]
+            for i in range(count):
+                row[i] *= coverage[i]
 
 
 @compiled
@@ -150,8 +159,11 @@ def _resample(planes: np.ndarray, affine: np.ndarray, out: np.ndarray) -> None:
                 at += below
                 lower = source[at] + across[i] * (source[at + _U(1)] - source[at])
                 target[i] = upper + down[i] * (lower - upper)
-        for k in range(_SHADING, _MASK):
-            target, weights = out[k, y], out[_COVERAGE if k < _PIGMENTS else _MASK, y]
+        for k in range(_END):
+            if _MASK <= k < _INDIRECT:
+                continue
+            on_skin = _PIGMENTS <= k < _MASK
+            target, weights = out[k, y], out[_MASK if on_skin else _COVERAGE, y]
             for i in range(_U(size)):
                 weight = weights[i]
                 target[i] /= _LEAST_SHARE if weight < _LEAST_SHARE else weight
@@ -200,7 +212,7 @@ def crop(
     affine
         (n, 2, 3) as for `bioface.learn.planes.move`.
     out
-        (n, 18, size, size), written.
+        (n, 20, size, size), written.
     """
     pitch = halves.shape[2] + _BEFORE + _BEHIND
     planes = np.zeros((_END, pitch, pitch), np.float32)

@@ -2,11 +2,11 @@
 
 Transport counts light that reaches a surface by way of others as if all of them reflected 0.4 at
 every wavelength. Really it has the colour of what sent it, most of which is skin: it lacks blue,
-the more so the darker the skin. And no one's skin is quite the model's: blood carries more or less
-oxygen, tissue scatters more or less, and a smooth residual stays. All of these are factors on
-spectra: of what a photo's skin scatters, of what everything else scatters (eyes and hair lie
-deeper, and more light reaches them by way of skin), and of gloss. `docs/training.md` says where
-the numbers come from.
+the more so the darker the skin. Packs made with `--indirect` say which share of the light of every
+pixel that is; for others one share is drawn for a photo's skin, one for everything else (eyes and
+hair lie deeper, and more light reaches them by way of skin) and one for gloss. And no one's skin is
+quite the model's: blood carries more or less oxygen, tissue scatters more or less, and a smooth
+residual stays. `docs/training.md` says where the numbers come from.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Indirect:
     Attributes
     ----------
     median, log_sd
-        Of its share in all light of that kind, log-normal from face to face.
+        Of its share in all light of that kind, log-normal from face to face, where a pack does not
+        say.
     by_skin
         Range of the part of it that skin sent.
     others
@@ -49,7 +50,7 @@ class Indirect:
 
 SKIN = Indirect(0.034, 0.45, (0.3, 0.9), (0.1, 0.5))
 OTHERS = Indirect(0.12, 0.5, (0.5, 1.0), (0.0, 0.3))
-GLOSS = Indirect(0.087, 0.42, (0.4, 0.9), (0.0, 0.25))
+GLOSS = Indirect(0.087, 0.42, (0.3, 0.9), (0.05, 0.45))
 
 OFF_MODEL_SHARE = 0.5
 """Share of the photos with departures in which the skin departs, too."""
@@ -66,20 +67,29 @@ class Departures:
 
     Attributes
     ----------
-    skin, others
-        On light that skin scatters, and that everything else scatters.
-    gloss
-        On light that surfaces mirror.
+    skin
+        From the reflectance of the model's skin to that of the photo's.
+    on_skin, on_others, mirrored
+        On light that came by way of other surfaces and that skin scatters, that everything else
+        scatters, and that surfaces mirror.
+    shares
+        (B, 3) of that light among all of the three kinds, where a pack does not say.
+    reflectance
+        (B, 33) of the model's skin, the face's mean.
     departing
         (B,) 1 for photos that have departures; the factors of others are 1.
     """
 
     skin: Tensor
-    others: Tensor
-    gloss: Tensor
+    on_skin: Tensor
+    on_others: Tensor
+    mirrored: Tensor
+    shares: Tensor
+    reflectance: Tensor
     departing: Tensor
 
-    def of(self, images: slice) -> Departures:
+    def of(self, images: Any) -> Departures:
+        """Those of some of the photos, by a slice or an index."""
         return Departures(*(getattr(self, name)[images] for name in self.__dataclass_fields__))
 
 
@@ -101,27 +111,35 @@ def draw_departures(
     reflectance = _numbers(skin.reflectance(melanin, haemoglobin, validate=False))
     count = len(melanin)
     departs = rng.random(count) < share
-    of_skin, others, gloss = (
-        np.where(departs[:, None], _coloured(kind, reflectance, rng), 1.0)
-        for kind in (SKIN, OTHERS, GLOSS)
+    kinds = (SKIN, OTHERS, GLOSS)
+    shares = np.stack([_share(kind, count, rng) for kind in kinds], 1)
+    coloured = (
+        np.where(departs[:, None], _coloured(kind, reflectance, rng), 1.0) for kind in kinds
     )
     own = _own_skin(melanin, haemoglobin, reflectance, skin, rng)
     own_too = departs & (rng.random(count) < off_model)
-    of_skin = of_skin * np.where(own_too[:, None], own, 1.0)
+    of_skin = np.where(own_too[:, None], own, 1.0)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=melanin_u.device)
 
-    return Departures(*(tensor(values) for values in (of_skin, others, gloss, departs)))
+    return Departures(
+        *(tensor(values) for values in (of_skin, *coloured, shares, reflectance, departs))
+    )
+
+
+def _share(kind: Indirect, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(B,) of indirect light among all of a kind."""
+    drawn: np.ndarray = kind.median * np.exp(kind.log_sd * rng.standard_normal(count))
+    return drawn.clip(max=_HIGHEST_SHARE)
 
 
 def _coloured(kind: Indirect, reflectance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Factors (B, 33) on light of a kind, around skin of a reflectance (B, 33)."""
+    """Factors (B, 33) on indirect light of a kind, around skin of a reflectance (B, 33)."""
     column = (len(reflectance), 1)
-    share = kind.median * np.exp(kind.log_sd * rng.standard_normal(column))
     by_skin = rng.uniform(*kind.by_skin, column)
     sender = by_skin * reflectance + (1 - by_skin) * rng.uniform(*kind.others, column)
-    factor: np.ndarray = 1 + share.clip(max=_HIGHEST_SHARE) * (sender / GREY - 1)
+    factor: np.ndarray = sender / GREY
     return factor
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bioface.learn.departures import Departures
 from bioface.learn.fused import to_be_compiled
-from bioface.learn.planes import COVERAGE, DIFFUSE, MASK, REFLECTANCE, SPECULAR
+from bioface.learn.planes import COVERAGE, DIFFUSE, INDIRECT, MASK, REFLECTANCE, SPECULAR
 from bioface.spectral.colour import SRGB_TO_XYZ
 from bioface.spectral.formation import Camera, decode
 from bioface.spectral.grid import bernstein_basis
@@ -52,10 +52,10 @@ def white_balanced_raw(
     skin: SkinModel,
     departures: Departures | None = None,
 ) -> Tensor:
-    """Raw (n, 3, H W) of planes (n, 18, H, W) and pigments (n, 2, H, W), summed over light groups.
+    """Raw (n, 3, H W) of planes (n, 20, H, W) and pigments (n, 2, H, W), summed over light groups.
 
     The pixels' reflectance is that of skin and of everything else, by their shares; `departures`
-    colour what comes back of the light.
+    colour skin, and the indirect share of the light.
     """
     compiled = to_be_compiled(planes[:, 0], planes, pigments)
     add_light = _add_light_compiled if compiled else _add_light
@@ -71,23 +71,42 @@ def white_balanced_raw(
         spd, sensitivities = light.spds[own, k], light.sensitivities[own]
         # A camera whose matrix undoes XYZ to sRGB leaves the decoder's colours in raw.
         camera = Camera(sensitivities, matrix=SRGB_TO_XYZ)
-        on_skin = on_others = gloss = spd
-        if departures is not None:
-            factors = departures.skin, departures.others, departures.gloss
-            on_skin, on_others, gloss = (spd * factor[own] for factor in factors)
+        on_skin = spd if departures is None else spd * departures.skin[own]
         of_skin = _of_skin(planes[own, MASK], pigments[own], on_skin, camera, skin)
-        of_others = (basis @ camera.response(on_others)).mT
-        skin_seen, seen, gloss_seen = (
-            torch.einsum("bw,bwc->bc", there, sensitivities) / white[own]
-            for there in (on_skin, on_others, gloss)
-        )
+        of_others = (basis @ camera.response(spd)).mT
+        seen = torch.einsum("bw,bwc->bc", spd, sensitivities)
+        indirect = torch.zeros_like(light.tints[own])
         if departures is not None:
-            of_skin *= (skin_seen / seen)[:, :, None]
-        cast = (light.tints[own] * belongs[own, :, None]).mT
-        of_diffuse = seen[:, :, None] * cast * light.group_gain[own, None]
-        of_specular = gloss_seen[:, :, None] * cast * light.gloss_gain[own, None]
-        add_light(raw, lit, planes.flatten(2), of_skin, of_others, of_diffuse, of_specular)
+            of_skin *= (torch.einsum("bw,bwc->bc", on_skin, sensitivities) / seen)[:, :, None]
+            indirect = _excess(departures.of(own), spd, sensitivities)
+        cast = (light.tints[own] * belongs[own, :, None]).mT * (seen / white[own])[:, :, None]
+        of_diffuse = cast * light.group_gain[own, None]
+        of_specular = cast * light.gloss_gain[own, None]
+        flat = planes.flatten(2)
+        add_light(raw, lit, flat, of_skin, of_others, of_diffuse, of_specular, indirect)
     return raw
+
+
+def _excess(departures: Departures, spd: Tensor, sensitivities: Tensor) -> Tensor:
+    """(n, 3, 3) by how much indirect light exceeds transport's: channel; on skin, on others, gloss.
+
+    For the camera's channels as they see skin of the face's mean reflectance, and grey.
+    """
+    own_skin = spd * departures.skin * departures.reflectance
+    pairs = (
+        (own_skin, departures.on_skin),
+        (spd, departures.on_others),
+        (spd, departures.mirrored),
+    )
+    return torch.stack(
+        [
+            torch.einsum("bw,bwc->bc", light * colour, sensitivities)
+            / torch.einsum("bw,bwc->bc", light, sensitivities)
+            - 1
+            for light, colour in pairs
+        ],
+        2,
+    )
 
 
 def expose(raw: Tensor, planes: Tensor, light: Light, scale: Tensor, out: Sequence[Tensor]) -> None:
@@ -135,18 +154,23 @@ def _add_light(
     basis: Tensor,
     diffuse: Tensor,
     specular: Tensor,
+    indirect: Tensor,
 ) -> None:
     """Add to raw (n, 3, P) of the images `lit` (m,) what comes back of one illuminant.
 
-    Of all images `planes` (n, 18, P); of those lit raw of the reflectance of skin (m, 3, P) and of
-    the basis of others (m, 3, 4), and what `diffuse` and `specular` shading are multiplied with
-    (m, 3, 3: channel, group).
+    Of all images `planes` (n, 20, P); of those lit raw of the reflectance of skin (m, 3, P) and of
+    the basis of others (m, 3, 4), what `diffuse` and `specular` shading are multiplied with
+    (m, 3, 3: channel, group), and `_excess`.
     """
     own: Any = lit if len(lit) < len(raw) else slice(None)
     planes = planes[own]
-    part = torch.bmm(diffuse, planes[:, DIFFUSE])
-    part.mul_(torch.baddbmm(skin, basis, planes[:, REFLECTANCE]))
-    part.addcmul_(torch.bmm(specular, planes[:, SPECULAR]), planes[:, COVERAGE, None])
+    scattered, mirrored = planes[:, INDIRECT, None].unbind(1)
+    on_skin, on_others, on_gloss = indirect[..., None].unbind(2)
+    part = skin * (1 + on_skin * scattered)
+    part += torch.bmm(basis, planes[:, REFLECTANCE]) * (1 + on_others * scattered)
+    part *= torch.bmm(diffuse, planes[:, DIFFUSE])
+    gloss = torch.bmm(specular, planes[:, SPECULAR]) * (1 + on_gloss * mirrored)
+    part.addcmul_(gloss, planes[:, COVERAGE, None])
     raw[own] += part
 
 

@@ -25,7 +25,7 @@ def draw_pigments(planes: Tensor, config: RelightConfig, rng: np.random.Generato
     Parameters
     ----------
     planes
-        (B, 18, H, W) as `bioface.learn.planes.move` makes them.
+        (B, 20, H, W) as `bioface.learn.planes.move` makes them.
     config, rng
         What to draw and from which generator.
 

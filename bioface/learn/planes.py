@@ -26,18 +26,25 @@ CHANNELS = (
     "region",
     *(f"normal.{axis}" for axis in "XYZ"),
 )
+INDIRECT_CHANNELS = ("indirect.diffuse", "indirect.specular")
+"""Channels that only some packs have; their planes are 0 for the others."""
+
 DIFFUSE, SPECULAR, PIGMENTS = slice(0, 3), slice(3, 6), slice(6, 8)
 MASK, COVERAGE, REFLECTANCE, LIPS, NORMALS = 8, 9, slice(10, 14), 14, slice(15, 18)
+INDIRECT = slice(18, 20)
+PLANES = 20
 
 LIPS_REGION = 8
 """The lips among the region names of `synth.scene.REGIONS`."""
 
 
 class Planes:
-    """Reads samples at one size: (n, 18, size, size) as `CHANNELS` says, lips for the region.
+    """Reads samples at one size: (n, 20, size, size) as `CHANNELS` and `INDIRECT_CHANNELS` say.
+
+    Lips stand for the region.
 
     Samples larger than `size` are averaged down once; the result is kept in memory that processes
-    forked from this one share (`size`^2 x 36 bytes a sample).
+    forked from this one share (`size`^2 x 40 bytes a sample).
 
     Parameters
     ----------
@@ -45,19 +52,25 @@ class Planes:
         The packed file.
     size
         Largest side that is needed.
+
+    Attributes
+    ----------
+    indirect
+        Whether the pack has `INDIRECT_CHANNELS`.
     """
 
     def __init__(self, packed: PackedDataset, size: int) -> None:
         self.packed = packed
         self.size = size
-        self._channels = packed.index(CHANNELS)
+        self.indirect = set(INDIRECT_CHANNELS) <= set(packed.channels)
+        self._channels = packed.index((*CHANNELS, *(INDIRECT_CHANNELS if self.indirect else ())))
         self._share()
 
     def _share(self) -> None:
         """Room for the averaged samples, empty, and which of them are there."""
         self._smaller = self.packed.images.shape[-1] > self.size
         count = len(self.packed) if self._smaller else 0
-        shape = (count, len(CHANNELS), self.size, self.size)
+        shape = (count, PLANES, self.size, self.size)
         self._kept = _shared(2 * int(np.prod(shape))).view(np.float16).reshape(shape)
         self._filled = _shared(count)
 
@@ -69,7 +82,7 @@ class Planes:
         self._share()
 
     def crop(self, indices: np.ndarray, affine: Tensor, out: Tensor) -> None:
-        """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 18, size, size).
+        """Write samples cropped, rolled and mirrored by affine (n, 2, 3) to (n, 20, size, size).
 
         Shading and pigments (in u) are means over what they belong to; reflectance is weighted by
         the share of what is neither skin nor background, lips by the share of skin; normals are
@@ -87,8 +100,9 @@ class Planes:
         from bioface.learn import compiled_crop
 
         bounds = np.cbrt(np.array([MELANIN_RANGE, HAEMOGLOBIN_RANGE])).astype(np.float32)
+        absent = [compiled_crop.ABSENT] * (PLANES - len(self._channels))
         pack = compiled_crop.Pack(
-            np.arange(len(CHANNELS)) if self._smaller else np.array(self._channels),
+            np.arange(PLANES) if self._smaller else np.array([*self._channels, *absent]),
             bounds[:, 0].copy(),
             bounds[:, 1] - bounds[:, 0],
             np.float32(LIPS_REGION),
@@ -108,20 +122,21 @@ class Planes:
                 self._filled[i] = 1
 
     def _read(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """Weighted planes (n, 18, S, S), which travel to the device as half floats."""
+        """Weighted planes (n, 20, S, S), which travel to the device as half floats."""
         if self._smaller:
             return torch.from_numpy(self._kept[indices]).to(device)
         return weigh(torch.stack([self._stored(i) for i in indices]).to(device).float())
 
     def _stored(self, index: int) -> Tensor:
-        return torch.from_numpy(self.packed.images[index][self._channels])
+        stored = torch.from_numpy(self.packed.images[index][self._channels])
+        return functional.pad(stored, (0, 0, 0, 0, 0, PLANES - len(stored)))
 
 
 def weigh(planes: Tensor) -> Tensor:
-    """Weight float32 planes (n, 18, S, S), in place, by what they belong to, so that means add up.
+    """Weight float32 planes (n, 20, S, S), in place, by what they belong to, so that means add up.
 
-    Shading by coverage, pigments (in u from here on), lips and normals by the share of skin,
-    reflectance by the share of what is neither skin nor background.
+    Shading and its indirect share by coverage, pigments (in u from here on), lips and normals by
+    the share of skin, reflectance by the share of what is neither skin nor background.
     """
     mask, coverage = planes[:, MASK], planes[:, COVERAGE]
     planes[:, DIFFUSE] *= coverage[:, None]
@@ -131,6 +146,7 @@ def weigh(planes: Tensor) -> Tensor:
     planes[:, REFLECTANCE] *= (coverage - mask).clamp_min(0)[:, None]
     planes[:, LIPS] = (planes[:, LIPS] == LIPS_REGION) * mask
     planes[:, NORMALS] *= mask[:, None]
+    planes[:, INDIRECT] *= coverage[:, None]
     return planes
 
 
@@ -140,23 +156,24 @@ def _shared(count: int) -> np.ndarray:
 
 
 def move(planes: Tensor, affine: Tensor, size: int) -> Tensor:
-    """Crop, roll and mirror (n, 18, S, S) planes by affine (n, 2, 3) to (n, 18, size, size).
+    """Crop, roll and mirror (n, 20, S, S) planes by affine (n, 2, 3) to (n, 20, size, size).
 
-    Shading and pigments are divided by what weighted them; reflectance, lips, mask and coverage
-    keep their weights; normals are `turned`. In float32.
+    Shading, its indirect share and pigments are divided by what weighted them; reflectance, lips,
+    mask and coverage keep their weights; normals are `turned`. In float32.
     """
     axis = (2 * torch.arange(size, device=affine.device, dtype=affine.dtype) + 1) / size - 1
     of_x, of_y, shift = affine[..., None, None].unbind(2)
     grid = (of_x * axis + (of_y * axis[:, None] + shift)).permute(0, 2, 3, 1)
     moved = functional.grid_sample(planes.float(), grid, align_corners=False)
-    moved[:, 0:6] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
+    for lit in (slice(DIFFUSE.start, SPECULAR.stop), INDIRECT):
+        moved[:, lit] /= moved[:, COVERAGE : COVERAGE + 1].clamp_min(1e-3)
     moved[:, PIGMENTS] /= moved[:, MASK : MASK + 1].clamp_min(1e-3)
     moved[:, NORMALS] = turned(moved, affine)
     return moved
 
 
 def turned(planes: Tensor, affine: Tensor) -> Tensor:
-    """Normals (n, 3, H, W) of moved planes (n, 18, H, W), turned with the photo.
+    """Normals (n, 3, H, W) of moved planes (n, 20, H, W), turned with the photo.
 
     Of unit length, and 0 where less than half of the pixel is skin.
     """

@@ -23,13 +23,14 @@ from bioface.learn.paint import Light, expose, white_balanced_raw
 from bioface.learn.parallel import empty_for_loader
 from bioface.learn.pigments import draw_pigments
 from bioface.learn.planes import (
-    CHANNELS,
     COVERAGE,
     DIFFUSE,
     GROUPS,
+    INDIRECT,
     LIPS,
     MASK,
     NORMALS,
+    PLANES,
     Planes,
 )
 from bioface.learn.splits import Splits
@@ -204,6 +205,8 @@ class Relighter:
         if config.departing > 0:
             mean_u = (maps[:2] * mask).sum((2, 3)) / mask.sum((1, 2)).clamp_min(1e-3)
             departures = draw_departures(config.departing, mean_u[0], mean_u[1], self.skin, rng)
+            if not self._planes.indirect:
+                planes[:, INDIRECT] = _even_shares(departures.shares, mask, planes[:, COVERAGE])
         brightness = torch.bmm(planes[:, DIFFUSE].flatten(2), mask.flatten(1)[..., None])[..., 0]
         light, truth = self._light(brightness, config, rng)
         tones = []
@@ -276,9 +279,9 @@ class Relighter:
         )
 
     def _moved(self, indices: np.ndarray, affine: Tensor) -> Tensor:
-        """Planes (B, 18, size, size) of the samples, cropped, rolled and mirrored."""
+        """Planes (B, 20, size, size) of the samples, cropped, rolled and mirrored."""
         count = len(indices)
-        planes = torch.empty(count, len(CHANNELS), self.size, self.size, device=self.device)
+        planes = torch.empty(count, PLANES, self.size, self.size, device=self.device)
         for images in self._chunks(count):
             self._planes.crop(indices[images], affine[images], planes[images])
         return planes
@@ -379,3 +382,13 @@ class Relighter:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
+
+
+def _even_shares(shares: Tensor, mask: Tensor, coverage: Tensor) -> Tensor:
+    """(B, 2, H, W) indirect shares of diffuse and specular shading, the same all over a photo.
+
+    From shares (B, 3) of what skin scatters, of what everything else scatters, and of gloss.
+    """
+    on_skin, on_others, of_gloss = shares[..., None, None].unbind(1)
+    skin = mask / coverage.clamp_min(1e-3)
+    return torch.stack([on_others + (on_skin - on_others) * skin, of_gloss.expand_as(mask)], 1)

@@ -150,7 +150,8 @@ def _render_channels(
         "device": job["device"],
     }
     size, samples = job["size"], job["samples"]
-    rendering = render(scene, size, samples, pattern, occlusion=job["occlusion"], **options)
+    stored = {name: job[name] for name in ("occlusion", "indirect")}
+    rendering = render(scene, size, samples, pattern, **stored, **options)
     if job["kind"] == "transport":
         return rendering.channels, rendering.recomposition_error
     bands = render_bands(scene, size, samples, pattern, **options)

@@ -199,6 +199,19 @@ def add_albedo(channels: dict[str, np.ndarray], optics: Skin) -> None:
         channels[f"albedo.{channel}"] = albedo[..., index].astype(np.float32)
 
 
+def add_indirect(channels: dict[str, np.ndarray], passes: Passes) -> None:
+    """Add `indirect.diffuse` and `.specular` in place: 0-1, 0 where there is no such light."""
+    pairs = {"diffuse": "diffuse", "specular": "glossy"}
+    for name, kind in pairs.items():
+        direct, indirect = (
+            (passes[f"{kind}_{part}"] * passes[f"{kind}_colour"]).sum(-1)
+            for part in ("direct", "indirect")
+        )
+        total = direct + indirect
+        share = np.where(total > 0, indirect / np.where(total > 0, total, 1), 0.0)
+        channels[f"indirect.{name}"] = np.clip(share, 0.0, 1.0).astype(np.float32)
+
+
 def _regions(passes: Passes) -> np.ndarray:
     """(H, W, len(REGIONS) - 1) share of each pixel that each region but background covers."""
     return np.concatenate([passes[name] for name in REGION_AOVS], -1)[..., : len(REGIONS) - 1]

@@ -41,6 +41,7 @@ def render(
     threads: int = 0,
     skin: Skin | None = None,
     occlusion: bool = False,
+    indirect: bool = False,
     scratch: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> Rendering:
@@ -58,6 +59,8 @@ def render(
         The skin whose albedo is stored; that of the calibrated model by default.
     occlusion
         Add the channel `occlusion`, which costs about a tenth more.
+    indirect
+        Add the channels `indirect.diffuse` and `indirect.specular`.
     scratch
         Folder for Blender's own EXR, removed afterwards; the system's by default.
     device
@@ -90,6 +93,8 @@ def render(
     recomposition = passes.check_passes(raw, scene)
     channels = passes.assemble(raw, scene)
     passes.add_albedo(channels, skin or Skin())
+    if indirect:
+        passes.add_indirect(channels, raw)
     return Rendering(channels, recomposition)
 
 

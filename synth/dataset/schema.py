@@ -20,6 +20,8 @@ Channels of a sample, camera space with +Y up, cm. `<g>` is each of `synth.scene
 `position.X/.Y/.Z`         of the surface
 `occlusion`                share of the sky above the surface, cosine-weighted, that the head hides;
                            where the dataset was generated with `--occlusion`
+`indirect.diffuse`,        share of `diffuse_shading` and of `specular_shading`, summed over groups,
+`indirect.specular`        that came by way of other surfaces; with `--indirect`
 `uv.U/.V`                  texture coordinates; integer parts are UDIM tiles
 `radiance.400` .. `.720`   light of that wavelength (nm, every 10) under spectrally flat light of
                            all groups, subsurface scattering and gloss included, in the units of
@@ -61,7 +63,9 @@ PACKED_CHANNELS = (
 CHANNELS = (*PACKED_CHANNELS, "albedo.R", "albedo.G", "albedo.B", *FULL_PRECISION)
 """Every channel of a sample but for `OPTIONAL_CHANNELS`."""
 
-OPTIONAL_CHANNELS = ("occlusion",)
+INDIRECT_CHANNELS = ("indirect.diffuse", "indirect.specular")
+
+OPTIONAL_CHANNELS = ("occlusion", *INDIRECT_CHANNELS)
 """Channels that a dataset has when it was asked for them."""
 
 RADIANCE_CHANNELS = tuple(f"radiance.{wavelength:.0f}" for wavelength in WAVELENGTHS)
@@ -92,8 +96,8 @@ class DatasetInfo:
     config
         `kind` (of `KINDS`; sets of earlier versions have none and are `transport`), `size`
         (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`), `code`
-        (`synth.dataset.code.code_hash`), `occlusion` (whether that is stored) and, off-model,
-        `spectra` (SHA-256 of the file of measured spectra).
+        (`synth.dataset.code.code_hash`), `occlusion` and `indirect` (whether these are stored)
+        and, off-model, `spectra` (SHA-256 of the file of measured spectra).
     seed
         With the index, the seed of a sample: `SeedSequence([seed, index])`.
     skin_model

@@ -8,7 +8,7 @@ from bioface import SkinModel
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from synth.blender.passes import RECOMPOSITION_TOLERANCE, RenderCheckError
 from synth.blender.render import render, render_sample
-from synth.dataset.schema import CHANNELS, OPTIONAL_CHANNELS
+from synth.dataset.schema import CHANNELS, INDIRECT_CHANNELS, OPTIONAL_CHANNELS
 from synth.scene import GROUPS, REGIONS
 
 pytestmark = pytest.mark.bpy
@@ -169,8 +169,12 @@ def test_a_lens_blurs_what_is_out_of_focus_and_keeps_what_is_in_it():
     assert edges[100.0] == pytest.approx(6.7 * 80, rel=0.2)
 
 
-def test_occlusion_is_the_share_of_the_sky_that_is_hidden():
-    """The floor of a right-angled corner is half hidden at the wall and open far from it."""
+def test_a_corner_hides_half_the_sky_and_lights_itself():
+    """The floor of a right-angled corner is half hidden at the wall and open far from it.
+
+    The wall sends it 0.4 of its own light, by half of the hemisphere at most; a plate alone gets
+    none from elsewhere.
+    """
     floor = np.array([[-30, 0, 0], [30, 0, 0], [30, 30, 0], [-30, 30, 0]])
     wall = np.array([[-30, 0, 30], [30, 0, 30], [30, 0, 0], [-30, 0, 0]])
     head = plate(1.0)
@@ -182,10 +186,16 @@ def test_occlusion_is_the_share_of_the_sky_that_is_hidden():
         uv=np.full((2, 4, 2), 0.5, np.float32),
     )
     view = scene(corner)
-    channels = render(view, 32, 64, occlusion=True).channels
+    channels = render(view, 32, 64, occlusion=True, indirect=True).channels
     on_floor = (channels["normal.Z"] > 0.99) & (channels["coverage"] > 0.99)
     y = channels["position.Y"]
     near, far = (on_floor & (low < y) & (y < high) for low, high in ((0, 2), (11, 14)))
     assert channels["occlusion"][near].mean() == pytest.approx(0.47, abs=0.05)
     assert channels["occlusion"][far].mean() < 0.35
+    indirect = channels["indirect.diffuse"]
+    assert 0.05 < indirect[near].mean() < 0.3
+    assert indirect[far].mean() < 0.7 * indirect[near].mean()
     assert set(channels) == {*CHANNELS, *OPTIONAL_CHANNELS}
+    alone = render(scene(head), 32, 16, indirect=True).channels
+    for name in INDIRECT_CHANNELS:
+        assert not alone[name].any()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from ellipsoids import CHANNELS, SIZE, ellipsoid_sample
+from ellipsoids import CHANNELS, INDIRECT_CHANNELS, SIZE, ellipsoid_sample, indirect_shares
 
-from bioface.packed import write_packed
+from bioface.packed import read_packed, write_packed
 
 
 @pytest.fixture(autouse=True)
@@ -22,4 +22,15 @@ def pack_path(tmp_path_factory):
     samples = [{"id": f"{i:06d}"} for i in range(12)]
     images = (ellipsoid_sample(rng) for _ in samples)
     write_packed(path, CHANNELS, images, samples, (SIZE, SIZE))
+    return path
+
+
+@pytest.fixture(scope="session")
+def indirect_pack_path(pack_path):
+    """The same samples with the shares of indirect light."""
+    path = pack_path.with_name("indirect.pack")
+    packed = read_packed(pack_path)
+    images = (np.concatenate([image, indirect_shares(image)]) for image in packed.images)
+    samples = packed.header["samples"]
+    write_packed(path, (*CHANNELS, *INDIRECT_CHANNELS), images, samples, (SIZE, SIZE))
     return path

@@ -17,6 +17,15 @@ CHANNELS = (
     "region",
 )
 
+INDIRECT_CHANNELS = ("indirect.diffuse", "indirect.specular")
+
+
+def indirect_shares(sample):
+    """(2, size, size): more of the light has gone astray the lower a place is."""
+    coverage = sample[CHANNELS.index("coverage")]
+    ramp = np.linspace(0.05, 0.6, len(coverage))[:, None]
+    return np.stack([ramp, 0.5 * ramp[::-1]]) * (coverage > 0)
+
 
 def ellipsoid_sample(rng, size=SIZE):
     """(18, size, size) float32: an ellipsoid of skin wearing a cap of hair."""

@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 from bioface.learn.planes import (  # noqa: E402
     CHANNELS,
     COVERAGE,
+    INDIRECT,
+    INDIRECT_CHANNELS,
     MASK,
     NORMALS,
     PIGMENTS,
@@ -25,7 +27,11 @@ pytestmark = pytest.mark.torch
 SCRIPT = Path(__file__).parents[2] / "scripts" / "carry_pack"
 
 
-def test_a_carried_pack_is_the_pack_up_to_its_levels(pack_path, tmp_path):
+@pytest.mark.parametrize("indirect", [False, True])
+def test_a_carried_pack_is_the_pack_up_to_its_levels(
+    pack_path, indirect_pack_path, tmp_path, indirect
+):
+    pack_path = indirect_pack_path if indirect else pack_path
     packed = read_packed(pack_path)
     size = packed.images.shape[-1]
     small, again = tmp_path / "small.zip", tmp_path / "again.pack"
@@ -33,9 +39,10 @@ def test_a_carried_pack_is_the_pack_up_to_its_levels(pack_path, tmp_path):
         done = run(*stage)
         assert done.returncode == 0, done.stderr
     again = read_packed(again)
-    assert again.channels == CHANNELS
+    names = (*CHANNELS, *(INDIRECT_CHANNELS if indirect else ()))
+    assert again.channels == names
     assert len(again) == len(packed)
-    for before, after in zip(packed.images[:, packed.index(CHANNELS)], again.images, strict=True):
+    for before, after in zip(packed.images[:, packed.index(names)], again.images, strict=True):
         expected, found = (weigh(torch.tensor(np.stack([x])).float())[0] for x in (before, after))
         assert (expected[MASK] - found[MASK]).abs().max() < 1 / 255
         assert (expected[COVERAGE] - found[COVERAGE]).abs().max() < 1 / 255
@@ -45,6 +52,8 @@ def test_a_carried_pack_is_the_pack_up_to_its_levels(pack_path, tmp_path):
         largest = expected[shading].amax((1, 2), keepdim=True).clamp_min(1e-3)
         error = (expected - found)[shading] / largest
         assert error[:, skin].abs().max() < 0.02
+        if indirect:
+            assert (expected - found)[INDIRECT].abs().max() < 1 / 255
         assert (expected - found)[NORMALS][:2, skin].abs().max() < 1 / 32
         assert (found[NORMALS][:, skin].square().sum(0) - 1).abs().max() < 1e-2
 

@@ -80,8 +80,11 @@ def test_workers_draw_to_where_the_loader_reads(packed):
 
 
 @pytest.mark.parametrize("size", [32, 48, 56])  # samples are 48: averaged, as stored, enlarged
-@pytest.mark.parametrize("seed", [0, 3])
-def test_compiled_loops_draw_what_torch_operations_do(packed, size, seed, monkeypatch):
+@pytest.mark.parametrize(("seed", "indirect"), [(0, False), (3, False), (0, True)])
+def test_compiled_loops_draw_what_torch_operations_do(
+    packed, indirect_pack_path, size, seed, indirect, monkeypatch
+):
+    packed = read_packed(indirect_pack_path) if indirect else packed
     config = dataclasses.replace(RelightConfig(), clean_share=0.0, single_share=0.0)
     batches = RelitBatches(Relighter(packed, size, config=config), np.arange(len(packed)), 17, seed)
     assert to_be_compiled(torch.empty(17, size, size))

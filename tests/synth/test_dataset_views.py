@@ -12,7 +12,7 @@ from synth.dataset import inspect
 from synth.dataset.inspect import contact_sheet, photograph, statistics, tone_map
 from synth.dataset.pack import pack
 from synth.dataset.read import Dataset
-from synth.dataset.schema import PACKED_CHANNELS
+from synth.dataset.schema import INDIRECT_CHANNELS, PACKED_CHANNELS
 from synth.dataset.write import DatasetWriter, stage_sample
 
 COUNT = 3
@@ -37,6 +37,18 @@ def test_pack_holds_the_same_numbers(folder, tmp_path):
         np.testing.assert_array_equal(packed.images[index], expected)
     assert packed.header["samples"] == [record(index) for index in range(COUNT)]
     assert packed.header["dataset"]["hash"] == info().hash
+
+
+def test_pack_carries_the_shares_of_indirect_light_where_a_set_has_them(tmp_path):
+    planes = channels(0) | {name: np.full((SIZE, SIZE), 0.25) for name in INDIRECT_CHANNELS}
+    config = {**info().config, "indirect": True}
+    with DatasetWriter(tmp_path / "set", info(config=config)) as writer:
+        line = stage_sample(writer.partial, 0, planes, record(0))
+        writer.publish({**line, "seconds": 1.0, "recomposition_error": 0.0})
+    pack(tmp_path / "set", tmp_path / "set.pack")
+    packed = read_packed(tmp_path / "set.pack")
+    assert packed.channels == (*PACKED_CHANNELS, *INDIRECT_CHANNELS)
+    assert (packed.images[0, packed.index(INDIRECT_CHANNELS)] == 0.25).all()
 
 
 def test_pack_of_a_damaged_sample_leaves_no_file(folder, tmp_path):
