@@ -18,8 +18,13 @@ from bioface.atomic import replacing, write_text
 from bioface.learn.weights import load_weights
 
 NAME = "release"
-STAGES = ("pretrain", "continued", "finetune", "refined", "mean", "enlarged", "adapted")
+STAGES = (
+    *("pretrain", "continued", "finetune", "refined", "mean"),
+    *("enlarged", "adapted", "blended"),
+)
 FINE_TUNING = ("finetune", "refined", "adapted")
+MEANS = ("mean", "blended")
+"""Stages without a log: means of two others."""
 
 
 def main() -> None:
@@ -43,7 +48,7 @@ def main() -> None:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
-    sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s != "mean"}
+    sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s not in MEANS}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):
         for file in target.glob(f"{old.stem}.*"):

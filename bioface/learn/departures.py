@@ -52,7 +52,7 @@ SKIN = Indirect(0.034, 0.45, (0.3, 0.9), (0.1, 0.5))
 OTHERS = Indirect(0.12, 0.5, (0.5, 1.0), (0.0, 0.3))
 GLOSS = Indirect(0.087, 0.42, (0.3, 0.9), (0.05, 0.45))
 
-OFF_MODEL_SHARE = 0.5
+OFF_MODEL_SHARE = 0.6
 """Share of the photos with departures in which the skin departs, too."""
 
 RESIDUAL_SD = (0.0, 0.064, 0.055, 0.033, 0.037, 0.016, 0.015)

@@ -103,6 +103,20 @@ def test_fine_tuning_that_went_on_gives_the_weights(tmp_path, stage):
     assert load_weights(target / "release.safetensors").sha256 == digest
 
 
+@pytest.mark.parametrize("stage", ["mean", "blended"])
+def test_a_mean_of_stages_gives_the_weights_and_has_no_log(tmp_path, stage):
+    out, target = tmp_path / "out", tmp_path / "weights"
+    digest = trained(out)
+    (out / stage).mkdir()
+    shutil.copy(out / "finetune" / "weights.safetensors", out / stage)
+    report = {"of": {"finetune": 0.7, "pretrain": 0.3}, "weights_sha256": digest}
+    (out / stage / "report.json").write_text(json.dumps(report))
+    finished = install(out, target)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads((target / "release.json").read_text())[stage] == report
+    assert not (target / f"release.{stage}.csv").exists()
+
+
 @pytest.mark.parametrize("told", ["/home/someone/faces.pack", "bob.jpg"])
 def test_metadata_that_tells_more_is_refused(tmp_path, told):
     trained(tmp_path / "out", finetune={"settings": [told]})
