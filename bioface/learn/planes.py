@@ -38,6 +38,12 @@ LIPS_REGION = 8
 """The lips among the region names of `synth.scene.REGIONS`."""
 
 
+def stored_channels(packed: PackedDataset) -> tuple[str, ...]:
+    """`CHANNELS`, and `INDIRECT_CHANNELS` of a pack that has them."""
+    indirect = set(INDIRECT_CHANNELS) <= set(packed.channels)
+    return (*CHANNELS, *INDIRECT_CHANNELS) if indirect else CHANNELS
+
+
 class Planes:
     """Reads samples at one size: (n, 20, size, size) as `CHANNELS` and `INDIRECT_CHANNELS` say.
 
@@ -62,8 +68,9 @@ class Planes:
     def __init__(self, packed: PackedDataset, size: int) -> None:
         self.packed = packed
         self.size = size
-        self.indirect = set(INDIRECT_CHANNELS) <= set(packed.channels)
-        self._channels = packed.index((*CHANNELS, *(INDIRECT_CHANNELS if self.indirect else ())))
+        names = stored_channels(packed)
+        self.indirect = len(names) > len(CHANNELS)
+        self._channels = packed.index(names)
         self._share()
 
     def _share(self) -> None:

@@ -201,13 +201,10 @@ def add_albedo(channels: dict[str, np.ndarray], optics: Skin) -> None:
 
 def add_indirect(channels: dict[str, np.ndarray], passes: Passes) -> None:
     """Add `indirect.diffuse` and `.specular` in place: 0-1, 0 where there is no such light."""
-    pairs = {"diffuse": "diffuse", "specular": "glossy"}
-    for name, kind in pairs.items():
-        direct, indirect = (
-            (passes[f"{kind}_{part}"] * passes[f"{kind}_colour"]).sum(-1)
-            for part in ("direct", "indirect")
-        )
-        total = direct + indirect
+    kinds = (("diffuse", "diffuse"), ("specular", "glossy"))
+    for (name, kind), light in zip(kinds, diffuse_and_glossy(passes), strict=True):
+        total = light.sum(-1)
+        indirect = (passes[f"{kind}_indirect"] * passes[f"{kind}_colour"]).sum(-1)
         share = np.where(total > 0, indirect / np.where(total > 0, total, 1), 0.0)
         channels[f"indirect.{name}"] = np.clip(share, 0.0, 1.0).astype(np.float32)
 
