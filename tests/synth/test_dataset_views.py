@@ -14,6 +14,7 @@ from synth.dataset.pack import pack
 from synth.dataset.read import Dataset
 from synth.dataset.schema import INDIRECT_CHANNELS, PACKED_CHANNELS
 from synth.dataset.write import DatasetWriter, stage_sample
+from synth.presets import TEST_SEED
 
 COUNT = 3
 
@@ -49,6 +50,40 @@ def test_pack_carries_the_shares_of_indirect_light_where_a_set_has_them(tmp_path
     packed = read_packed(tmp_path / "set.pack")
     assert packed.channels == (*PACKED_CHANNELS, *INDIRECT_CHANNELS)
     assert (packed.images[0, packed.index(INDIRECT_CHANNELS)] == 0.25).all()
+
+
+def written(folder, count, **changes):
+    with DatasetWriter(folder, info(**changes)) as writer:
+        for index in range(count):
+            writer.publish(stage(writer.partial, index))
+    return folder
+
+
+def test_several_datasets_are_packed_in_their_order(folder, tmp_path):
+    other = written(tmp_path / "other", 2, seed=7)
+    assert cli.main(["pack", str(folder), str(other), str(tmp_path / "set.pack")]) == 0
+    packed = read_packed(tmp_path / "set.pack")
+    assert len(packed) == COUNT + 2
+    np.testing.assert_array_equal(packed.images[COUNT:], packed.images[:2])
+    assert packed.header["samples"][COUNT:] == packed.header["samples"][:2]
+    assert [(d["seed"], d["count"]) for d in packed.header["datasets"]] == [(0, COUNT), (7, 2)]
+    assert "dataset" not in packed.header
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "has the seed 0 of .*set and so the same people; generate"),
+        ({"seed": TEST_SEED}, "a test set"),
+        ({"seed": 1, "config": {**info().config, "size": 32}}, "32 px, but .*set has 16; pack"),
+        ({"seed": 1, "config": {**info().config, "indirect": True}}, "lacks indirect light"),
+    ],
+)
+def test_what_does_not_belong_together_is_not_packed(folder, tmp_path, changes, words):
+    other = written(tmp_path / "other", 1, **changes)
+    with pytest.raises(InputError, match=f"other: .*{words}"):
+        pack([folder, other], tmp_path / "set.pack")
+    assert not (tmp_path / "set.pack").exists()
 
 
 def test_pack_of_a_damaged_sample_leaves_no_file(folder, tmp_path):

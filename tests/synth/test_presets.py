@@ -23,6 +23,7 @@ def test_the_test_sets_differ_in_what_covers_skin_alone():
         if value != worn.sampling.to_dict()[name]
     }
     assert {getattr(bare.sampling, name) for name in changed} == {0.0}
+    assert Settings(**PRESETS["bare"]).sampling == bare.sampling
     assert not changed & {"freckle_share", "tan_share", "vein_share", "birthmark_share"}
     for kept in ("roughness", "specular", "bump", "setups", "melanin", "haemoglobin"):
         assert kept not in changed
