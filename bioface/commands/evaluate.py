@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,7 +183,7 @@ def _portraits(options: argparse.Namespace) -> dict[str, Any]:
 
 def _command(options: argparse.Namespace) -> str:
     """What was called, folders left out."""
-    parts = ["bioface evaluate accuracy --data", *(path.name for path in options.data)]
+    parts = ["bioface", "evaluate", "accuracy", "--data", *(path.name for path in options.data)]
     for name in ("clean_data", "weights", "cameras"):
         path = getattr(options, name)
         parts += [f"--{name.replace('_', '-')}", path.name] if path else []
@@ -193,7 +194,7 @@ def _command(options: argparse.Namespace) -> str:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
     for name in ("identities", "draws", "seed"):
         parts += [f"--{name}", str(getattr(options, name))]
-    return " ".join([*parts, "--out", options.out.name])
+    return shlex.join([*parts, "--out", options.out.name])
 
 
 def _named(pairs: list[str]) -> dict[str, Path]:

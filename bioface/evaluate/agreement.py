@@ -184,7 +184,7 @@ def count_renders(packed: PackedDataset) -> int:
 def as_table(found: dict[str, Any]) -> str:
     """Markdown: a row for each reading and colour."""
     rows = [
-        "| median over skin | ICC(1,1) | 95 % | sd between people | within them |",
+        "| median over skin | ICC(1,1) | 95 % | sd of people's means | within them |",
         "|---|---|---|---|---|",
     ]
     for name, one in found["agreement"].items():

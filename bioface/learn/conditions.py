@@ -104,7 +104,7 @@ class RelightConfig:
 
     @classmethod
     def clean(cls) -> RelightConfig:
-        """The test under the conditions of the proof of concept.
+        """The test under clean conditions.
 
         One illuminant, white balance to 2 %, fitted raw to XYZ, 0.5 % noise and 8 bits; no tone,
         tint, saturation, blur or JPEG.
