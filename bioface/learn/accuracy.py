@@ -25,6 +25,7 @@ from bioface.evaluate.summary import summarise
 from bioface.learn.crop_reading import read_crops
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, Known
+from bioface.learn.lights import light_kind
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.weights import TrainedModel
 from bioface.spectral import illuminant
@@ -147,24 +148,10 @@ def _photos(relighter: Relighter, chosen: np.ndarray, image: Tensor, targets: Ta
         linear=array(targets.linear),
         cct_kelvin=array(illuminant.cct(targets.spd)),
         sensitivities=array(targets.sensitivities),
-        light=[
-            light_class(weights, exact > 0)
-            for weights, exact in zip(
-                array(targets.illuminant_weights), array(targets.illuminant_exact), strict=True
-            )
-        ],
+        light=[light_kind(shares) for shares in array(targets.light_shares)],
         identity=[f"{name}:{index:06d}" for index in chosen],
         targets=targets,
     )
-
-
-def light_class(weights: np.ndarray, exact: bool) -> str:
-    """What most of the light over skin comes from; LEDs are no part of the weights."""
-    if not exact:
-        return "LED"
-    shares = {"tungsten": weights[0], "daylight": weights[1], "fluorescent": weights[2:].sum()}
-    name = max(shares, key=lambda key: shares[key])
-    return name if shares[name] > 0.75 else "mixed"
 
 
 def _everything(targets: Targets) -> Known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,9 @@ from bioface.spectral.illuminant import (
 )
 
 ALL_NAMES = NAMES + LED_NAMES
+LIGHT_KINDS = ("tungsten", "daylight", "fluorescent", "LED")
 _FLUORESCENT = NAMES[2:]
+_MOSTLY = 0.75
 _D65_KELVIN = (5800, 700)  # mean and sd of the daylight of most photos
 _NEAR_D65 = 0.4
 
@@ -119,9 +122,19 @@ def led_mixtures() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([b[1] for b in best]), np.array([b[2] for b in best])
 
 
-def nearest_weights(
-    weights: np.ndarray, kelvin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def kind_shares(weights: np.ndarray) -> np.ndarray:
+    """Shares (B, 4) of `LIGHT_KINDS` in lights (B, 23) over `ALL_NAMES`."""
+    ends = (0, 1, 2, len(NAMES), len(ALL_NAMES))
+    return np.stack([weights[:, a:b].sum(1) for a, b in itertools.pairwise(ends)], 1)
+
+
+def light_kind(shares: np.ndarray) -> str:
+    """Which of `LIGHT_KINDS` three quarters of a light (4,) come from, or `mixed`."""
+    largest = int(np.argmax(shares))
+    return LIGHT_KINDS[largest] if shares[largest] > _MOSTLY else "mixed"
+
+
+def nearest_weights(weights: np.ndarray, kelvin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lights over the 23 names in terms of the 14 of `NAMES`.
 
     Parameters
@@ -133,8 +146,8 @@ def nearest_weights(
 
     Returns
     -------
-    Weights (B, 14), convex; daylight temperature (B,); and (B,) whether the two are exact: a light
-    with LEDs in it is only approximated by the nearest mixture.
+    Weights (B, 14), convex, and daylight temperature (B,). A light with LEDs in it is only
+    approximated by the nearest mixture.
     """
     led = weights[:, len(NAMES) :]
     mixtures, led_kelvin = led_mixtures()
@@ -144,4 +157,4 @@ def nearest_weights(
     total = daylights.sum(1)
     mean = (daylights * mired).sum(1) / np.maximum(total, 1e-12)
     of_mean = np.clip(1e6 / np.maximum(mean, 1), *DAYLIGHT_RANGE)  # a mean may round out of it
-    return near, np.where(total > 1e-6, of_mean, kelvin), led.sum(1) < 1e-6
+    return near, np.where(total > 1e-6, of_mean, kelvin)

@@ -18,7 +18,7 @@ from torch import Tensor
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.departures import draw_departures
-from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.lights import LightSampler, kind_shares, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
 from bioface.learn.parallel import empty_for_loader
 from bioface.learn.pigments import draw_pigments
@@ -66,8 +66,9 @@ class Targets:
         How raw became XYZ in this batch.
     illuminant_weights, daylight_kelvin
         (B, 14) and (B,) of the mixture of lights over skin.
-    illuminant_exact
-        (B,) 1 where these two make up `spd`, 0 where LEDs had to be approximated.
+    light_shares
+        (B, 4) how much of the mixture each of `lights.LIGHT_KINDS` makes up; what is of LEDs these
+        two only approximate.
     spd
         (B, 33) the mixture itself.
     linear
@@ -89,7 +90,7 @@ class Targets:
     method: Method
     illuminant_weights: Tensor
     daylight_kelvin: Tensor
-    illuminant_exact: Tensor
+    light_shares: Tensor
     spd: Tensor
     gains: Tensor
     tone: Tensor
@@ -242,7 +243,7 @@ class Relighter:
         Returns
         -------
         `b`, `sensitivities`, `method`, `illuminant_weights`, `daylight_kelvin`,
-        `illuminant_exact`, `spd` and `gains` as in `Targets`.
+        `light_shares`, `spd` and `gains` as in `Targets`.
         """
         equal = torch.ones(count, len(GROUPS), device=self.device)
         return self._light(equal, self._condition(rng), rng)[1]
@@ -307,7 +308,7 @@ class Relighter:
         mixture = (shares[..., None] * drawn.weights).sum(1)
         spds = illuminant.mix(drawn.weights, np.stack([drawn.kelvin] * 2, 1), validate=False)
         spd = self._tensor(illuminant.mix(mixture, drawn.kelvin, validate=False))
-        weights, kelvin, exact = nearest_weights(mixture, drawn.kelvin)
+        weights, kelvin = nearest_weights(mixture, drawn.kelvin)
 
         b, sensitivities = self._cameras(config, count, rng)
         method = self._method(config, rng)
@@ -330,7 +331,7 @@ class Relighter:
             "method": method,
             "illuminant_weights": self._tensor(weights),
             "daylight_kelvin": self._tensor(kelvin),
-            "illuminant_exact": self._tensor(exact),
+            "light_shares": self._tensor(kind_shares(mixture)),
             "spd": spd,
             "gains": gains,
         }

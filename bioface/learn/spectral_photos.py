@@ -16,10 +16,10 @@ import torch
 from bioface.errors import InputError
 from bioface.evaluate.cubes import Cube, resized, to_grid
 from bioface.evaluate.measure import SURE_SKIN, Photos, albedo_of
-from bioface.learn.accuracy import LIPS, light_class
+from bioface.learn.accuracy import LIPS
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
-from bioface.learn.lights import LightSampler, nearest_weights
+from bioface.learn.lights import LightSampler, kind_shares, light_kind
 from bioface.learn.planes import LIPS_REGION
 from bioface.learn.splits import Splits
 from bioface.spectral.camera import CameraModel
@@ -108,7 +108,6 @@ class SpectralFace:
         drawn = lights.draw(config, 1, rng)
         weights = drawn.weights[:, 0]
         spd = np.asarray(mix(weights, drawn.kelvin, validate=False))[0]
-        near, _, exact = nearest_weights(weights, drawn.kelvin)
         if measured is None:
             model = CameraModel.load(name="training")
             deviations = rng.standard_normal(len(model.deviations)).clip(-3, 3)
@@ -135,7 +134,7 @@ class SpectralFace:
             linear=linear[None],
             cct_kelvin=np.asarray(cct(spd)).reshape(1),
             sensitivities=sensitivities[None],
-            light=[light_class(near[0], bool(exact[0]))],
+            light=[light_kind(kind_shares(weights)[0])],
             identity=[self.path.stem],
         )
 

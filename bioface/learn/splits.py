@@ -147,13 +147,19 @@ def split_samples(packed: PackedDataset) -> tuple[np.ndarray, np.ndarray]:
     """Samples of a packed file to train on and held out, by the hash of their number.
 
     Each sample is a person of its own, drawn from (seed, number), so a set rendered with another
-    seed shows nobody of this one. Sets with seeds from `Splits.test_seed` on are held out whole:
-    nothing of them is left to train on.
+    seed shows nobody of this one. The number is that in its dataset (`index` of the header's
+    `samples`; the position in files of earlier versions), so that a person stays on one side
+    whatever else a file holds. Those with seeds from `Splits.test_seed` on are all held out.
     """
     splits = Splits.load()
-    if packed.header.get("dataset", {}).get("seed", 0) >= splits.test_seed:
+    samples, dataset = packed.header["samples"], packed.header.get("dataset", {})
+    numbers = [sample.get("index", k) for k, sample in enumerate(samples)]
+    seeds = np.array([sample.get("seed", dataset.get("seed", 0)) for sample in samples])
+    for_tests = seeds >= splits.test_seed
+    if for_tests.all():
         return np.zeros(0, int), np.arange(len(packed))
-    return split([f"{index:06d}" for index in range(len(packed))], splits.sample_share)
+    train, held_out = split([f"{number:06d}" for number in numbers], splits.sample_share)
+    return train[~for_tests[train]], np.union1d(held_out, np.flatnonzero(for_tests))
 
 
 @cache

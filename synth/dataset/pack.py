@@ -21,10 +21,10 @@ from synth.presets import TEST_SEED
 def pack(folders: str | Path | Sequence[str | Path], file: str | Path) -> int:
     """Write the samples of one dataset or several to `file`; returns their number.
 
-    The header (`bioface.packed`) holds each sample's JSON and, under `dataset`, the description of
-    the dataset; of several, under `datasets`, a list of theirs in the order of the samples, each
-    with its `count`. The channels are `schema.PACKED_CHANNELS`, and `INDIRECT_CHANNELS` of sets
-    that have them.
+    The header (`bioface.packed`) holds each sample's JSON with its `index` and the `seed` of its
+    dataset, and under `dataset` the description of the dataset; of several, under `datasets`, a
+    list of theirs in the order of the samples, each with its `count`. The channels are
+    `schema.PACKED_CHANNELS`, and `INDIRECT_CHANNELS` of sets that have them.
 
     Raises
     ------
@@ -51,11 +51,15 @@ def pack(folders: str | Path | Sequence[str | Path], file: str | Path) -> int:
         file,
         names,
         chain.from_iterable(_images(dataset, names) for dataset in datasets),
-        [dataset.record(index) for dataset in datasets for index in dataset.indices],
+        [_about(dataset, index) for dataset in datasets for index in dataset.indices],
         (size, size),
         **about,
     )
     return sum(map(len, datasets))
+
+
+def _about(dataset: Dataset, index: int) -> dict[str, Any]:
+    return {**dataset.record(index), "index": index, "seed": dataset.info.seed}
 
 
 def _names(dataset: Dataset) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from bioface.learn.planes import (  # noqa: E402
     SPECULAR,
     weigh,
 )
-from bioface.packed import read_packed  # noqa: E402
+from bioface.learn.splits import Splits, is_held_out, split_samples  # noqa: E402
+from bioface.packed import read_packed, write_packed  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -58,14 +59,60 @@ def test_a_carried_pack_is_the_pack_up_to_its_levels(
         assert (found[NORMALS][:, skin].square().sum(0) - 1).abs().max() < 1e-2
 
 
-def test_several_files_become_one_pack(pack_path, tmp_path):
+@pytest.fixture
+def other_pack_path(pack_path, tmp_path):
+    """The second half of the same images, of another seed, where some samples are missing."""
+    packed = read_packed(pack_path)
+    images = packed.images[len(packed) // 2 :]
+    samples = [{"index": 3 * k + 1, "seed": 7} for k in range(len(images))]
+    path = tmp_path / "other.pack"
+    write_packed(path, packed.channels, images, samples, packed.images.shape[2:])
+    return path
+
+
+def test_several_files_become_one_pack_and_everybody_stays_on_one_side(
+    pack_path, other_pack_path, tmp_path
+):
+    zips = [tmp_path / name for name in ("first.zip", "other.zip")]
+    for path, file in zip((pack_path, other_pack_path), zips, strict=True):
+        assert run("squeeze", path, file, "--size", 16).returncode == 0
+    both = tmp_path / "both.pack"
+    assert run("unpack", *zips, both).returncode == 0
+    packed, other = read_packed(both), read_packed(other_pack_path)
+    count = len(read_packed(pack_path))
+    assert len(packed) == count + len(other)
+    assert np.array_equal(packed.images[count // 2 : count], packed.images[count:])
+    assert packed.header["samples"][count:] == other.header["samples"]
+    held_out = {f"{s['index']:06d}" for s in people(packed, 1)}
+    trained = {f"{s['index']:06d}" for s in people(packed, 0)}
+    share = Splits.load().sample_share
+    assert held_out == {name for name in held_out | trained if is_held_out(name, share)}
+
+
+def people(packed, side):
+    return [packed.header["samples"][k] for k in split_samples(packed)[side]]
+
+
+def test_nobody_is_packed_twice(pack_path, tmp_path):
     small, both = tmp_path / "small.zip", tmp_path / "both.pack"
     assert run("squeeze", pack_path, small, "--size", 16).returncode == 0
-    assert run("unpack", small, small, both).returncode == 0
-    packed = read_packed(both)
-    count = len(read_packed(pack_path))
-    assert len(packed) == 2 * count
-    assert np.array_equal(packed.images[:count], packed.images[count:])
+    done = run("unpack", small, small, both)
+    assert done.returncode == 1
+    assert "the same people twice" in done.stderr
+    assert not both.exists()
+
+
+def test_a_test_set_does_not_travel_among_others(pack_path, tmp_path):
+    packed = read_packed(pack_path)
+    samples = [{"index": k, "seed": Splits.load().test_seed} for k in range(2)]
+    tests, both = tmp_path / "tests.pack", tmp_path / "both.pack"
+    write_packed(tests, packed.channels, packed.images[:2], samples, packed.images.shape[2:])
+    for path in (pack_path, tests):
+        assert run("squeeze", path, tmp_path / f"{path.stem}.zip", "--size", 16).returncode == 0
+    done = run("unpack", tmp_path / f"{pack_path.stem}.zip", tmp_path / "tests.zip", both)
+    assert done.returncode == 1
+    assert "a test set among others" in done.stderr
+    assert not both.exists()
 
 
 def test_files_of_different_sizes_do_not_become_one_pack(pack_path, tmp_path):

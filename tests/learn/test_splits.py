@@ -11,7 +11,13 @@ pytest.importorskip("torch")
 from bioface.errors import BiofaceError, InputError
 from bioface.learn import splits as module
 from bioface.learn.conditions import RelightConfig
-from bioface.learn.lights import ALL_NAMES, LightSampler, nearest_weights
+from bioface.learn.lights import (
+    ALL_NAMES,
+    LightSampler,
+    kind_shares,
+    light_kind,
+    nearest_weights,
+)
 from bioface.learn.planes import LIPS_REGION
 from bioface.learn.splits import Splits, is_held_out, split_samples
 from bioface.packed import read_packed, write_packed
@@ -102,6 +108,38 @@ def test_sets_of_a_test_seed_are_held_out_whole(tmp_path):
         assert (len(train) == 0) == (seed > 0)
 
 
+def test_a_light_is_named_after_what_three_quarters_of_it_are():
+    single = np.eye(len(ALL_NAMES))
+    names = {name: light_kind(kind_shares(single[[k]])[0]) for k, name in enumerate(ALL_NAMES)}
+    assert (names["A"], names["D"], names["F2"], names["LED-B1"]) == (
+        *("tungsten", "daylight", "fluorescent", "LED"),
+    )
+    little_led = 0.9 * single[[1]] + 0.1 * single[[-1]]
+    assert light_kind(kind_shares(little_led)[0]) == "daylight"
+    assert light_kind(kind_shares(0.5 * single[[1]] + 0.5 * single[[-1]])[0]) == "mixed"
+
+
+def test_a_person_stays_on_one_side_whatever_else_a_pack_holds(tmp_path):
+    image, splits = np.zeros((1, 4, 4), np.float32), Splits.load()
+    whole = [{"index": k, "seed": 0} for k in range(60)]
+    gaps = [sample for sample in whole if sample["index"] % 7]
+    among = [{"index": k, "seed": 3} for k in range(9)] + gaps
+    tests = [{"index": k, "seed": splits.test_seed} for k in range(5)]
+    sides = []
+    for samples in (whole, gaps, among, gaps + tests):
+        write_packed(tmp_path / "p", ["mask"], [image] * len(samples), samples, (4, 4))
+        train, held_out = split_samples(read_packed(tmp_path / "p"))
+        assert sorted((*train, *held_out)) == list(range(len(samples)))
+        sides.append(
+            [{(samples[k]["seed"], samples[k]["index"]) for k in s} for s in (train, held_out)]
+        )
+    assert len(sides[0][1]) > 1
+    for train, held_out in sides[1:]:
+        assert not train & sides[0][1]
+        assert not held_out & sides[0][0]
+    assert {(s["seed"], s["index"]) for s in tests} <= sides[3][1]
+
+
 def test_lights_come_from_the_allowed_names_and_near_ones_are_convex():
     rng = np.random.default_rng(0)
     config = RelightConfig()
@@ -110,7 +148,10 @@ def test_lights_come_from_the_allowed_names_and_near_ones_are_convex():
     used = {ALL_NAMES[k] for k in np.flatnonzero(drawn.weights.sum((0, 1)))}
     assert used == set(allowed)
     np.testing.assert_allclose(drawn.weights.sum(2), 1)
-    weights, kelvin, exact = nearest_weights(drawn.weights[:, 0], drawn.kelvin)
+    weights, kelvin = nearest_weights(drawn.weights[:, 0], drawn.kelvin)
+    shares = kind_shares(drawn.weights[:, 0])
+    np.testing.assert_allclose(shares.sum(1), 1)
+    exact = shares[:, 3] < 1e-6
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(1), 1)
     np.testing.assert_allclose(kelvin[exact], drawn.kelvin[exact])

@@ -36,7 +36,9 @@ def test_pack_holds_the_same_numbers(folder, tmp_path):
         planes = channels(index)
         expected = np.stack([planes[name] for name in PACKED_CHANNELS]).astype(np.float16)
         np.testing.assert_array_equal(packed.images[index], expected)
-    assert packed.header["samples"] == [record(index) for index in range(COUNT)]
+    assert packed.header["samples"] == [
+        {**record(index), "index": index, "seed": 0} for index in range(COUNT)
+    ]
     assert packed.header["dataset"]["hash"] == info().hash
 
 
@@ -65,7 +67,10 @@ def test_several_datasets_are_packed_in_their_order(folder, tmp_path):
     packed = read_packed(tmp_path / "set.pack")
     assert len(packed) == COUNT + 2
     np.testing.assert_array_equal(packed.images[COUNT:], packed.images[:2])
-    assert packed.header["samples"][COUNT:] == packed.header["samples"][:2]
+    assert [(s["seed"], s["index"]) for s in packed.header["samples"]] == [
+        *((0, index) for index in range(COUNT)),
+        *((7, index) for index in range(2)),
+    ]
     assert [(d["seed"], d["count"]) for d in packed.header["datasets"]] == [(0, COUNT), (7, 2)]
     assert "dataset" not in packed.header
 
