@@ -35,6 +35,10 @@ def main() -> None:
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
     if model.sha256 != report[stages[-1]]["weights_sha256"]:
         raise SystemExit(f"{weights}: not the weights that its report.json describes")
+    onnx = out / f"{NAME}.onnx"
+    # The file's metadata tell the hash of the weights that it was made from.
+    if model.sha256.encode() not in onnx.read_bytes():
+        raise SystemExit(f"{onnx}: made from other weights than {weights}; export it again")
     photos: set[str] = set()
     for stage in set(stages) & set(FINE_TUNING):
         about = report[stage]
@@ -47,7 +51,7 @@ def main() -> None:
         if "/" in text or "\\" in text or text in photos:
             raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
-    sources = {f"{NAME}.safetensors": weights, f"{NAME}.onnx": out / f"{NAME}.onnx"}
+    sources = {f"{NAME}.safetensors": weights, onnx.name: onnx}
     sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s not in MEANS}
     content = {name: source.read_bytes() for name, source in sources.items()}
     for old in target.glob("*.safetensors"):

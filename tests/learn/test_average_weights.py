@@ -48,7 +48,8 @@ def test_weights_are_the_mean_and_say_of_what(tmp_path):
         torch.testing.assert_close(value, expected, atol=1e-3, rtol=2e-3)
     report = json.loads((tmp_path / "mean" / "report.json").read_text())
     assert report == {"of": {"finetune": 0.75, "refined": 0.25}, "weights_sha256": mean.sha256}
-    assert mean.metadata["mean"] == report["of"]
+    assert mean.metadata["mean"] == {"of": report["of"], "sha256": [a.sha256, b.sha256]}
+    assert mean.metadata["finetune"] == {"seed": 1}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,14 @@ def test_what_has_no_mean_is_refused_in_a_line(tmp_path, share, other, message):
     assert message in finished.stderr
     assert len(finished.stderr.splitlines()) == 1
     assert not (tmp_path / "mean").exists()
+
+
+def test_stages_of_one_name_are_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    first, second = stage(tmp_path / "a", 1), stage(tmp_path / "other" / "a", 2)
+    finished = run(first, second, 0.5, tmp_path / "mean")
+    assert finished.returncode == 1
+    assert "told apart by their names" in finished.stderr
 
 
 def test_missing_weights_are_named(tmp_path):

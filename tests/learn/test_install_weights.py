@@ -29,7 +29,7 @@ def trained(out, **metadata):
         EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
     )
     digest = save_weights(out / "finetune" / "weights.safetensors", encoder, Decoder(), **metadata)
-    (out / "release.onnx").write_bytes(b"onnx")
+    (out / "release.onnx").write_bytes(b"onnx of " + digest.encode())
     names = [str(out / "photos" / name) for name in ("ann.jpg", "bob.jpg")]
     report = {
         "settings": {"steps": 5, "photos": [str(out / "photos")], "data": str(out / "faces.pack")},
@@ -93,6 +93,11 @@ def test_fine_tuning_that_went_on_gives_the_weights(tmp_path, stage):
     digest = save_weights(out / stage / "weights.safetensors", other, Decoder())
     report = json.loads((out / stage / "report.json").read_text())
     (out / stage / "report.json").write_text(json.dumps(report | {"weights_sha256": digest}))
+    stale = install(out, target)
+    assert stale.returncode == 1
+    assert "release.onnx: made from other weights" in stale.stderr
+    assert not target.exists()
+    (out / "release.onnx").write_bytes(b"onnx of " + digest.encode())
     finished = install(out, target)
     assert finished.returncode == 0, finished.stderr
     text = (target / "release.json").read_text()
