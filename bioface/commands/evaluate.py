@@ -31,14 +31,39 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def _check_targets(options: argparse.Namespace, *paths: Path | None) -> None:
+    """Refuse before the work what could not be written after it."""
+    from bioface.errors import InputError
+
+    for path in paths:
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: its folder does not exist; make it first")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file")
+        if path.exists() and not options.overwrite:
+            raise InputError(f"{path}: exists already; pass --overwrite to replace it")
 
 
 def _add_floor(floor: argparse.ArgumentParser) -> None:
-    floor.add_argument("--fresh", action="store_true", help="simulate even where a table is kept")
-    floor.add_argument("--pixels", type=int, default=1200, help="pixels to simulate (1200)")
-    _add_seed(floor)
+    floor.add_argument(
+        "--fresh",
+        action="store_true",
+        help="simulate even where a table is kept, as --pixels and --seed do",
+    )
+    floor.add_argument("--pixels", type=int, help="pixels to simulate (1200)")
+    floor.add_argument("--seed", type=int, help="of all draws (0)")
     floor.add_argument("--json", action="store_true", help="print one JSON object")
     floor.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to FILE")
+    _add_overwrite(floor)
 
 
 def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
@@ -103,6 +128,7 @@ def _add_edits(edits: argparse.ArgumentParser) -> None:
     edits.add_argument("--rows", type=int, default=3, help="faces (3)")
     _add_seed(edits)
     edits.add_argument("--out", type=Path, required=True, metavar="PNG")
+    _add_overwrite(edits)
 
 
 def _add_agreement(agreement: argparse.ArgumentParser) -> None:
@@ -125,6 +151,11 @@ def _add_agreement(agreement: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure what was asked for."""
+    from bioface.errors import InputError
+
+    seed = getattr(options, "seed", None)
+    if seed is not None and seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more")
     options.measure(options)
 
 
@@ -133,14 +164,27 @@ def _accuracy(options: argparse.Namespace) -> None:
     from bioface.atomic import write_text
     from bioface.errors import InputError
     from bioface.evaluate.accuracy import AccuracyOptions, accuracy, photo_count
-    from bioface.evaluate.page import write_fairness, write_page
+    from bioface.evaluate.page import check_card, is_page, write_fairness, write_page
     from bioface.evaluate.report import as_text
     from bioface.memory import keep_freed_memory
+    from bioface.photo.crop import SIZES
 
-    if options.identities < 2:
-        raise InputError(f"--identities {options.identities}: at least 2 are needed")
-    if options.draws < 1:
-        raise InputError(f"--draws {options.draws}: must be at least 1")
+    for name, least in (("identities", 2), ("draws", 1), ("photo_limit", 2)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if options.size is not None and not SIZES[0] <= options.size <= SIZES[1]:
+        raise InputError(f"--size {options.size}: must be {SIZES[0]} to {SIZES[1]}")
+    page = options.out
+    _check_targets(options, options.json, None if page and is_page(page) else page)
+    if options.model_card:
+        check_card(options.model_card)
+        if options.conditions and "full" not in options.conditions:
+            raise InputError(f"{options.model_card}: its table needs --conditions full, too")
+    portraits = _held_out(options) if options.photos else []
+    for cube in options.cubes:
+        if not cube.is_file():
+            raise InputError(f"{cube}: no such file; check --cubes")
     keep_freed_memory()
     wanted = AccuracyOptions(
         data=options.data,
@@ -158,25 +202,31 @@ def _accuracy(options: argparse.Namespace) -> None:
     )
     with _progress(photo_count(wanted), "photo") as advance:
         results = accuracy(wanted, advance)
-    if options.photos:
-        results["portraits"] = _portraits(options)
+    if portraits:
+        results["portraits"] = _portraits(options, portraits)
     if options.cubes:
         results["multispectral"] = _benchmark(options)
+    print(as_text(results), end="")
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")
-    if options.out:
-        write_page(results, options.out, _command(options))
+    if page:
+        write_page(results, page, _command(options))
     if options.model_card:
         write_fairness(results, options.model_card)
-    print(as_text(results), end="")
 
 
-def _portraits(options: argparse.Namespace) -> dict[str, Any]:
+def _held_out(options: argparse.Namespace) -> list[Path]:
+    """The portraits of `--photos` that are held out."""
+    from bioface.evaluate.portraits import held_out
+
+    return held_out(options.photos, options.photo_limit)
+
+
+def _portraits(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any]:
     """Behaviour on photos."""
-    from bioface.evaluate.portraits import held_out, portraits
+    from bioface.evaluate.portraits import portraits
     from bioface.photo.network import load_network
 
-    photos = held_out(options.photos, options.photo_limit)
     with _progress(len(photos), "portrait") as advance:
         return portraits(photos, load_network(options.weights, "torch"), advance)
 
@@ -192,20 +242,29 @@ def _command(options: argparse.Namespace) -> str:
         parts += [f"--{name}", *(path.name for path in paths)] if paths else []
     if options.compare:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
-    for name in ("identities", "draws", "seed"):
-        parts += [f"--{name}", str(getattr(options, name))]
+    if options.conditions:
+        parts += ["--conditions", *options.conditions]
+    for name in ("identities", "draws", "size", "photo_limit", "seed"):
+        value = getattr(options, name)
+        parts += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    parts += ["--no-baselines"] if options.no_baselines else []
     return shlex.join([*parts, "--out", options.out.name])
 
 
 def _named(pairs: list[str]) -> dict[str, Path]:
     """`NAME=FILE` arguments as a mapping."""
     from bioface.errors import InputError
+    from bioface.evaluate.baselines import baselines
+    from bioface.evaluate.tables import NETWORK, TOLD, TRANSPORT
 
-    found = {}
+    found: dict[str, Path] = {}
+    taken = {NETWORK, TOLD, TRANSPORT, *(method.name for method in baselines())} if pairs else set()
     for pair in pairs:
         name, equals, file = pair.partition("=")
         if not (name and equals and file):
             raise InputError(f"--compare {pair}: give it as NAME=FILE")
+        if name in taken | found.keys():
+            raise InputError(f"--compare {pair}: another row is called {name}; choose another name")
         found[name] = Path(file)
     return found
 
@@ -214,10 +273,11 @@ def _multispectral(options: argparse.Namespace) -> None:
     """Print the table, and write the figures where asked for."""
     from bioface.atomic import write_text
 
+    _check_targets(options, options.json)
     results = _benchmark(options)
+    print(results["table"])
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")
-    print(results["table"])
 
 
 def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
@@ -241,6 +301,9 @@ def _agreement(options: argparse.Namespace) -> None:
 
     if not (options.photos or options.data):
         raise InputError("evaluate agreement needs --photos DIR, --data PACK, or both")
+    if options.cameras and not options.data:
+        raise InputError("--cameras photograph the people of --data PACK: give it, too")
+    _check_targets(options, options.json)
     results = {}
     photos = agreement.find_people(options.photos) if options.photos else []
     model = load_weights(options.weights)
@@ -259,12 +322,12 @@ def _agreement(options: argparse.Namespace) -> None:
                 advance=advance,
             )
         results["rendered"] = agreement.agreement(drawn, options.seed)
-    if options.json:
-        write_text(options.json, json.dumps(results, indent=1) + "\n")
     for name, found in results.items():
         skipped = f", {found['skipped']} skipped" if found["skipped"] else ""
         print(f"{name}: {found['people']} people, {found['photos']} photos{skipped}\n")
         print(agreement.as_table(found))
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
 
 
 def _edits(options: argparse.Namespace) -> None:
@@ -278,6 +341,7 @@ def _edits(options: argparse.Namespace) -> None:
         raise InputError(f"{options.out}: the picture is a PNG; let --out end in .png")
     if options.rows < 1:
         raise InputError(f"--rows {options.rows}: at least 1")
+    _check_targets(options, options.out)
     network = load_network(options.weights, "torch")
     write_edits(read_packed(options.data), network, options.out, options.rows, options.seed)
     print(options.out)
@@ -289,19 +353,21 @@ def _floor(options: argparse.Namespace) -> None:
     from bioface.errors import InputError
     from bioface.evaluate.floor import CASES, PRIORS, Settings, floor_table, load_floor
 
-    lights = Settings().lights
-    if options.pixels < lights:
+    lights, wanted = Settings().lights, options.pixels or Settings().pixels
+    if options.pixels is not None and options.pixels < lights:
         raise InputError(f"--pixels {options.pixels}: at least {lights} are needed")
-    table = None if options.fresh else load_floor()
+    _check_targets(options, options.out)
+    as_kept = options.pixels is None and options.seed is None
+    table = load_floor() if as_kept and not options.fresh else None
     if table is None:
-        pixels = options.pixels - options.pixels % lights
+        pixels = wanted - wanted % lights
         with _progress(len(PRIORS) * len(CASES) * pixels, "pixel") as advance:
             settings = Settings(pixels=pixels)
-            table = floor_table(settings=settings, seed=options.seed, advance=advance)
+            table = floor_table(settings=settings, seed=options.seed or 0, advance=advance)
     text = json.dumps(table, indent=1) + "\n"
+    print(text if options.json else floor_text(table), end="")
     if options.out:
         write_text(options.out, text)
-    print(text if options.json else floor_text(table), end="")
 
 
 @contextmanager

@@ -44,6 +44,7 @@ MAPS = ("diffuse_shading", "specular_shading", "albedo", "melanin", "haemoglobin
 PAPER_UNITS_PER_U = 2.0
 BRIGHTEST = 0.8
 """Linear sRGB that 99 % of the skin stay below."""
+_BLACK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,10 @@ def prepare(cube: Cube, path: Path, size: int, skin: SkinModel) -> Scene:
     sure = mask > SURE_SKIN
     if sure.sum() <= LEAST_PIXELS:
         raise InputError(f"{path}: shows {int(sure.sum())} pixels of skin at size {size}")
-    scale = BRIGHTEST / max(float(np.quantile(linear[sure].max(-1), 0.99)), 1e-9)
+    brightest = float(np.quantile(linear[sure].max(-1), 0.99))
+    if not brightest > _BLACK:
+        raise InputError(f"{path}: its skin is black; give reflectance, or radiance with the light")
+    scale = BRIGHTEST / brightest
     linear = linear * scale
     fit = fit_dichromatic(values[sure] * scale, cube.wavelength, skin)
     spread = float(np.sqrt((fit.residual**2).mean()) / (values[sure].mean() * scale))

@@ -9,7 +9,7 @@ from typing import Any
 
 from bioface.atomic import write_text
 from bioface.errors import InputError
-from bioface.evaluate.report import as_page
+from bioface.evaluate.report import WRITTEN, as_page
 from bioface.evaluate.tables import NETWORK, group_table, tone_floor
 
 BEGIN = "<!-- fairness: written by bioface evaluate accuracy -->"
@@ -34,13 +34,21 @@ def write_page(results: Mapping[str, Any], path: Path, command: str) -> None:
     write_text(path, as_page(results, command, relative))
 
 
-def write_fairness(results: Mapping[str, Any], path: Path) -> None:
-    """Replace the fairness table of a model card, which stands between `BEGIN` and `END`.
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of `write_page`, which another may replace."""
+    try:
+        return WRITTEN in path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def check_card(path: Path) -> tuple[str, str]:
+    """What stands before and behind the fairness table of a model card.
 
     Raises
     ------
     InputError
-        The file cannot be read or lacks the two marks, or the results the condition `full`.
+        The file cannot be read or lacks the two marks.
     """
     try:
         card = path.read_text(encoding="utf-8")
@@ -50,6 +58,18 @@ def write_fairness(results: Mapping[str, Any], path: Path) -> None:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"{path}: no place for the table; put {BEGIN} and {END} there")
+    return before, after
+
+
+def write_fairness(results: Mapping[str, Any], path: Path) -> None:
+    """Replace the fairness table of a model card, which stands between `BEGIN` and `END`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or lacks the two marks, or the results the condition `full`.
+    """
+    before, after = check_card(path)
     figures = results["sets"][0]["conditions"].get("full", {}).get(NETWORK)
     if figures is None:
         raise InputError(f"{path}: its table needs the condition full, which was not measured")

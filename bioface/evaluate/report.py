@@ -22,6 +22,9 @@ from bioface.evaluate.tables import (
     with_interval,
 )
 
+WRITTEN = "<!-- Written by `bioface evaluate accuracy`; do not edit. -->"
+"""What tells a page of this command from other files."""
+
 GROUP_TITLES = {"tone": "skin tone (ITA class)", "third": "third of melanin", "light": "light"}
 
 _COLUMNS = (
@@ -112,7 +115,7 @@ def _head(results: Mapping[str, Any], main: Mapping[str, Any], command: str) -> 
     network = results["network"]
     return f"""# Accuracy
 
-<!-- Written by `bioface evaluate accuracy`; do not edit. -->
+{WRITTEN}
 
 How well the network reads skin, on rendered faces whose truth is known, and how it behaves
 on photos. Written by
