@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--illuminant",
-        metavar="NAME",
-        help="another light: A, D65, D5000 (daylight of 5000 K), F1-F12, LED-B1 ...; "
-        "the camera keeps its white balance",
+        metavar="LIGHT",
+        help="another light: A, D65, D5000 (daylight of 5000 K), F1-F12, LED-B1 ..., a temperature "
+        "such as 5600K, or a CSV file; the camera keeps its white balance",
     )
     parser.add_argument(
         "--rebalance", action="store_true", help="let the white balance adapt to --illuminant"
@@ -50,9 +50,11 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.out)
     if target.suffix.lower() != ".png":
         raise InputError(f"{target}: the picture is a PNG; let --out end in .png")
+    estimate = read_estimate(options.result)
+    source, srgb, bits = find_photo(estimate, Path(options.result).parent, options.photo)
+    if target.exists() and target.samefile(source):
+        raise InputError(f"{source}: its picture would replace it; name another --out")
     with replacing(target, overwrite=options.overwrite) as temporary:
-        estimate = read_estimate(options.result)
-        source, srgb, bits = find_photo(estimate, Path(options.result).parent, options.photo)
         edited = edit(
             srgb,
             estimate,

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.photo.continued import continued
 from bioface.photo.files import read_photo_depth
+from bioface.photo.known import read_light
 from bioface.photo.read import nearest_share, pixels_sha256
 from bioface.photo.result import Estimate, FaceEstimate
 from bioface.spectral.camera import raw_to_xyz
 from bioface.spectral.colour import SRGB_TO_XYZ, apply_tone, remove_tone
 from bioface.spectral.formation import Camera, decode
-from bioface.spectral.illuminant import Illuminant
 
 MOST = 10.0
 """Largest factor on a map."""
@@ -34,9 +35,11 @@ def edit(
 ) -> np.ndarray:
     """Re-render the skin of a photo with changed pigments, gloss or light.
 
-    The difference between the decoder's picture with and without the change is added to the photo
-    in linear light, by the mask; so whatever the decoder does not explain stays, and without a
-    change the photo is returned as it was, bit by bit.
+    The difference between the decoder's picture with and without the change, both no brighter than
+    white, is added to the photo in linear light, by the mask; so whatever the decoder does not
+    explain stays, and without a change the photo is returned as it was, bit by bit. Where a face's
+    landmarks are known, what the mask knows of skin around its brows changes as the skin beside
+    them does (`bioface.photo.continued`).
 
     Parameters
     ----------
@@ -47,9 +50,9 @@ def edit(
     melanin, haemoglobin, specular
         Factors, 0-10, on the volume fractions and on the specular shading.
     illuminant
-        Name of the light to show the skin under, such as A, F11, D65 or D5000
-        (`bioface.spectral.illuminant.Illuminant.named`); None keeps the estimated one. The light's
-        brightness stays what it was.
+        The light to show the skin under, as `bioface.photo.known.KnownScene.of` takes it: A, F11,
+        D65, D5000, 5600K, or a CSV file; None keeps the estimated one. The light's brightness stays
+        what it was.
     rebalance
         True: the camera adapts its white balance to the new light. False: it keeps the estimated
         one, so that the light's colour shows.
@@ -74,7 +77,7 @@ def edit(
         raise InputError(
             f"the photo has {srgb.shape[1]}x{srgb.shape[0]} pixels, its estimate {width}x{height}"
         )
-    light = None if illuminant is None else Illuminant.named(illuminant)
+    light = None if illuminant is None else read_light(illuminant)
     edited = srgb.copy()
     if light is None and all(factor == 1 for factor in factors.values()):
         return edited
@@ -88,6 +91,7 @@ def edit(
         for start in range(0, len(pixels), _ROWS):
             part = np.unravel_index(pixels[start : start + _ROWS], inside.shape)
             edited[part] = _edit_pixels(srgb[part], part, face, estimate, factors, light, rebalance)
+        _carry_on(srgb, edited, np.where(inside, estimate.maps["mask"], 0), face)
     return edited
 
 
@@ -128,15 +132,12 @@ def find_photo(
     return source, srgb, bits
 
 
-def relit(
-    face: FaceEstimate, light: Illuminant, *, rebalance: bool
-) -> tuple[np.ndarray, Camera, float]:
-    """Spectrum, camera and factor on both shadings for the face under another light.
+def relit(face: FaceEstimate, spd: np.ndarray, *, rebalance: bool) -> tuple[Camera, float]:
+    """Camera, and factor on both shadings, for the face under another light (33,).
 
     Without `rebalance` the camera's white-balance factors and raw-to-XYZ matrix stay those of the
     estimated light; the factor keeps the luminance of a white diffuser what it was.
     """
-    spd = np.asarray(light.spd)
     camera = face.camera
     if not rebalance:
         sensitivities = face.sensitivities
@@ -148,7 +149,18 @@ def relit(
         float(SRGB_TO_XYZ[1] @ np.asarray(c.projection(e)).sum(axis=0))
         for c, e in ((face.camera, face.spd), (camera, spd))
     )
-    return spd, camera, before / after
+    return camera, before / after
+
+
+def _carry_on(srgb: np.ndarray, edited: np.ndarray, mask: np.ndarray, face: FaceEstimate) -> None:
+    """Change `edited` in place where brows interrupt the skin."""
+    if face.landmarks is None:
+        return
+    tone = face.tone.astype(np.float32)
+    before, after = (np.asarray(remove_tone(image, tone)) for image in (srgb, edited))
+    changed = continued(before, after, mask, face, face.landmarks)
+    touched = (changed != after).any(axis=-1)
+    edited[touched] = np.clip(np.asarray(apply_tone(changed[touched], tone)), 0, 1)
 
 
 def _edit_pixels(
@@ -157,7 +169,7 @@ def _edit_pixels(
     face: FaceEstimate,
     estimate: Estimate,
     factors: dict[str, float],
-    light: Illuminant | None,
+    light: np.ndarray | None,
     rebalance: bool,
 ) -> np.ndarray:
     """New values (N, 3) of the pixels at `part` of one face."""
@@ -165,7 +177,9 @@ def _edit_pixels(
     maps = {name: estimate.maps[name][part] for name in names}
     before = np.asarray(decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact"))
     spd, camera, brightness = (
-        (face.spd, face.camera, 1.0) if light is None else relit(face, light, rebalance=rebalance)
+        (face.spd, face.camera, 1.0)
+        if light is None
+        else (light, *relit(face, light, rebalance=rebalance))
     )
     changed = {
         "melanin": np.clip(maps["melanin"] * factors["melanin"], 0, 1),
@@ -178,5 +192,7 @@ def _edit_pixels(
     tone = face.tone.astype(np.float32)
     linear = np.asarray(remove_tone(srgb, tone))
     shown = np.asarray(apply_tone(linear, tone))
-    new = np.asarray(apply_tone(linear + mask * (after - before), tone))
+    # What a photo cannot show of before, it cannot lose: highlights are white on either side.
+    change = np.minimum(after, 1) - np.minimum(before, 1)
+    new = np.asarray(apply_tone(linear + mask * change, tone))
     return np.clip(srgb + (new - shown), 0, 1)

@@ -59,7 +59,9 @@ def bounding_box(points: np.ndarray) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-def skin_region(mesh: np.ndarray, shape: tuple[int, int], *, holes: bool = True) -> np.ndarray:
+def skin_region(
+    mesh: np.ndarray, shape: tuple[int, int], *, holes: bool = True, brows: bool = False
+) -> np.ndarray:
     """How much of each pixel is facial skin by the mesh alone: float32 (H, W), 0-1, soft edges.
 
     The face oval without eyes, brows and inner mouth; lips count as skin. Exactly 0 away from the
@@ -73,6 +75,8 @@ def skin_region(mesh: np.ndarray, shape: tuple[int, int], *, holes: bool = True)
         (H, W) of the photo.
     holes
         False keeps eyes, brows and inner mouth in: the whole oval.
+    brows
+        True keeps brows in.
     """
     import cv2
 
@@ -100,7 +104,7 @@ def skin_region(mesh: np.ndarray, shape: tuple[int, int], *, holes: bool = True)
 
     skin = filled(FACE_OVAL)
     if holes:
-        for outline in (*EYES, *BROWS):
+        for outline in EYES if brows else (*EYES, *BROWS):
             skin *= 1 - filled(outline, _GROW * size)
         skin *= 1 - filled(INNER_MOUTH)
     skin = cv2.GaussianBlur(skin, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)

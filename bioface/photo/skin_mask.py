@@ -24,6 +24,7 @@ _LEAST_SPREAD = 0.06
 _DARKEST = 1e-3
 _FLOOR = 0.01  # added to linear light: what is nearly black has no colour
 _LIT = (0.05, 0.1)  # green over the face's median, from none to wholly: darker is cloth or hair
+_OF_BROWS = 0.1  # skin shines through brows: it hardly counts, but is known to be there
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
 _THREAD = 2  # cells that are worn off either side of what carries on
 _SOFT = 4  # times that the edge of what goes on is averaged
@@ -63,8 +64,10 @@ def skin_mask(
     if isinstance(face, Face):
         mesh = face.mesh - corner
         core, whole = skin_region(mesh, shape), skin_region(mesh, shape, holes=False)
+        brows = np.maximum(skin_region(mesh, shape, brows=True) - core, 0)
     else:
         core = whole = _ellipse(face, corner, shape)
+        brows = np.zeros_like(core)
     factor = -(-max(shape) // _GRID)
     grid = blocks(np.dstack([network_mask, core, whole, linear]), factor)
     beyond = _beyond(grid[..., 0], grid[..., 1], grid[..., 2], grid[..., 3:])
@@ -72,7 +75,7 @@ def skin_mask(
     beyond = beyond * _within(crop, places)
     scale = np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
     around = sample(beyond[..., None], scale, shape)[..., 0]
-    mask = network_mask * (core + (1 - whole) * around)
+    mask = network_mask * (core + _OF_BROWS * brows + (1 - whole) * around)
     return np.clip(mask, 0, 1).astype(np.float32), core
 
 

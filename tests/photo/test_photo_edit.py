@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bioface.cli import main
 from bioface.errors import InputError
 from bioface.photo.edit import edit, photo_of, relit
 from bioface.photo.files import to_bytes
 from bioface.photo.read import pixels_sha256
+from bioface.photo.result import write_estimate
 from bioface.spectral.colour import apply_tone
 from bioface.spectral.formation import decode
 from bioface.spectral.illuminant import Illuminant
@@ -29,8 +31,25 @@ def test_the_null_edit_changes_nothing(by_hand):
     photo, estimate = by_hand
     assert np.array_equal(edit(photo, estimate), photo)
     # The estimated light named anew goes through the whole computation.
-    same = edit(photo, estimate, illuminant="D6504K", rebalance=True)
+    same = edit(photo, estimate, illuminant="D6504", rebalance=True)
     assert np.array_equal(to_bytes(same), to_bytes(photo))
+
+
+def test_highlights_that_a_photo_cannot_show_whole_lose_no_colour(explained):
+    photo, estimate = explained
+    maps = dict(estimate.maps)
+    maps["specular_shading"] = maps["specular_shading"] + 2
+    bright = replace(estimate, maps=maps)
+    white = np.ones_like(photo)
+    same = edit(white, bright, melanin=0.5)
+    assert np.array_equal(same, white)
+    dull = edit(white, bright, specular=0)
+    sure = estimate.maps["mask"] == 1
+    face = estimate.faces[0]
+    plain = dict(maps, specular_shading=0 * maps["specular_shading"])
+    without = decode(plain, face.spd, face.camera, skin=estimate.skin, path="exact")
+    expected = np.asarray(apply_tone(np.clip(without, 0, 1), face.tone))
+    assert np.abs(dull - expected)[sure].max() < 2e-3
 
 
 def test_only_skin_changes(by_hand):
@@ -79,10 +98,17 @@ def test_another_light_shows_until_the_camera_adapts(explained):
     assert abs(warmth(adapted) - warmth(photo)) < 0.06
 
 
+@pytest.mark.parametrize("name", ["D0", "D1", "D3999", "D99999", "100K", "candle"])
+def test_lights_that_there_are_not_are_refused(by_hand, name):
+    with pytest.raises(InputError, match=r"25000|choose"):
+        edit(*by_hand, illuminant=name)
+
+
 @pytest.mark.parametrize("name", ["A", "F11", "D5000"])
 def test_relit_keeps_the_luminance_of_white(by_hand, name):
     face = by_hand[1].faces[0]
-    spd, camera, factor = relit(face, Illuminant.named(name), rebalance=False)
+    spd = np.asarray(Illuminant.named(name).spd)
+    camera, factor = relit(face, spd, rebalance=False)
     luminance = [
         np.array([0.2126, 0.7152, 0.0722]) @ c.projection(e).sum(axis=0)
         for c, e in ((face.camera, face.spd), (camera, spd))
@@ -92,16 +118,42 @@ def test_relit_keeps_the_luminance_of_white(by_hand, name):
 
 def test_relit_by_the_same_light_is_the_same(by_hand):
     face = by_hand[1].faces[0]
-    light = Illuminant.named("D65")
-    same = replace(face, spd=np.asarray(light.spd))
-    spd, camera, factor = relit(same, light, rebalance=False)
+    spd = np.asarray(Illuminant.named("D65").spd)
+    same = replace(face, spd=spd)
+    camera, factor = relit(same, spd, rebalance=False)
     assert factor == pytest.approx(1)
     assert np.allclose(camera.projection(spd), same.camera.projection(same.spd), atol=1e-12)
 
 
+@pytest.mark.parametrize("other_name", ["same", "symlink", "hardlink"])
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_an_edit_never_replaces_its_photo(tmp_path, by_hand, capsys, other_name, overwrite):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("OpenEXR")
+    srgb, estimate = by_hand
+    photo, target = tmp_path / "a.png", tmp_path / "b.png"
+    image.fromarray(to_bytes(srgb)).save(photo)
+    before = photo.read_bytes()
+    record = {"path": "a.png", "sha256": pixels_sha256(srgb)}
+    write_estimate(tmp_path, "result", replace(estimate, photo=record), None)
+    if other_name == "same":
+        target = photo
+    elif other_name == "symlink":
+        target.symlink_to(photo)
+    else:
+        target.hardlink_to(photo)
+    command = ["edit", str(tmp_path / "result"), "--melanin", "2", "--out", str(target)]
+    assert main([*command, *overwrite]) == 1
+    said = f"bioface: error: {photo}: its picture would replace it; name another --out\n"
+    assert capsys.readouterr().err == said
+    assert photo.read_bytes() == target.read_bytes() == before
+    assert target.is_symlink() == (other_name == "symlink")
+
+
 def test_each_face_has_its_own_camera(by_hand):
     photo, estimate = by_hand
-    face = estimate.faces[0]
+    face = replace(estimate.faces[0], landmarks=None)
+    estimate = replace(estimate, faces=(face,))
     left = replace(face, box=(10.0, 10.0, 29.0, 29.0))
     right = replace(face, box=(31.0, 10.0, 50.0, 29.0), gains=np.array([1.2, 0.8]))
     both = edit(photo, replace(estimate, faces=(left, right)), melanin=2)
