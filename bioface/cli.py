@@ -93,8 +93,19 @@ def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        _give_up_stdout()
         return 141
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _give_up_stdout()
+        print(f"{program}: error: standard output: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _give_up_stdout() -> None:
+    """Nothing more goes there, not even what Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

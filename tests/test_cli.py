@@ -51,6 +51,19 @@ sys.exit(bioface.cli.guarded("bioface", "train", lambda: print("line\\n" * {line
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_cannot_be_written_is_one_line(lines):
+    code = f"""
+import sys, bioface.cli
+sys.exit(bioface.cli.guarded("bioface", "train", lambda: print("line\\n" * {lines}) or 0))
+"""
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE)
+    said = b"bioface: error: standard output: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("main", [bioface.cli.main, synth.cli.main])
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["--no-such-option"]])
 def test_wrong_usage_ends_with_status_2(capsys, main, arguments):

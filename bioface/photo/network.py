@@ -164,9 +164,7 @@ def _with_torch(weights: str | os.PathLike[str] | None) -> Network:
         from bioface.photo.torch_runtime import TorchNetwork
     except ImportError as error:
         either = "" if weights else ", or for reading photos alone: pip install 'bioface[onnx]'"
-        raise MissingDependencyError(
-            f"{error.name or 'torch'} is not installed; run: pip install 'bioface[train]'{either}"
-        ) from error
+        raise _missing(error, "torch", f"run: pip install 'bioface[train]'{either}") from error
     return TorchNetwork.load(weights)
 
 
@@ -174,7 +172,18 @@ def _with_onnx(path: Path) -> Network:
     try:
         from bioface.photo.onnx_runtime import OnnxNetwork
     except ImportError as error:
-        raise MissingDependencyError(
-            "onnxruntime is not installed; run: pip install 'bioface[onnx]'"
-        ) from error
+        raise _missing(error, "onnxruntime", "run: pip install 'bioface[onnx]'") from error
     return OnnxNetwork.load(path)
+
+
+def _missing(error: ImportError, package: str, advice: str) -> BaseException:
+    """What a failed import says: Ctrl-C during it, no such package, or one that does not load."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    name = error.name or package
+    if isinstance(error, ModuleNotFoundError):
+        return MissingDependencyError(f"{name} is not installed; {advice}")
+    return MissingDependencyError(f"{name} cannot be loaded ({error}); {advice}")
