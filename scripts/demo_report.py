@@ -66,7 +66,7 @@ def main() -> None:
             ("Reading", "median over the skin"),
             ("melanin, volume fraction of the epidermis", f"{median(estimate, 'melanin'):.3f}"),
             ("blood, volume fraction of the dermis", f"{median(estimate, 'haemoglobin'):.4f}"),
-            ("light", f"{estimate['illuminant']['cct_kelvin']:.0f} K"),
+            ("light", temperature(estimate["illuminant"]["cct_kelvin"])),
         ),
         "<h2>e. On a head in Blender</h2>",
         '<div class="pair">',
@@ -82,6 +82,10 @@ def main() -> None:
     )
     write_text(out / "report.html", page)
     print(f"report: {(out / 'report.html').resolve()}")
+
+
+def temperature(kelvin: float | None) -> str:
+    return "of no temperature" if kelvin is None else f"{kelvin:.0f} K"
 
 
 def median(estimate: dict, pigment: str) -> float:

@@ -10,6 +10,7 @@ import pytest
 from bioface.atomic import replacing, write_text
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
+from bioface.npz import read_npz
 from bioface.packed import read_packed, write_packed
 
 PLANE = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -85,6 +86,36 @@ def test_a_truncated_exr_is_named(tmp_path):
         read_exr(path)
     with pytest.raises(InputError, match=r"b\.exr: no such file"):
         read_exr(tmp_path / "b.exr")
+
+
+def test_arrays_of_an_npz_are_read_by_name(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=PLANE, b=PLANE.T, pickled=np.array([{}], object))
+    assert list(read_npz(path, ["a"], "write it anew")) == ["a"]
+    assert np.array_equal(read_npz(path, ["b"], "write it anew")["b"], PLANE.T)
+    with pytest.raises(InputError, match=r"a\.npz: holds no array 'c'; write it anew"):
+        read_npz(path, ["a", "c"], "write it anew")
+    for arguments in ({"names": ["pickled"]}, {"names": [], "others": True}):
+        with pytest.raises(InputError, match=r"a\.npz: not a readable npz file; write it anew"):
+            read_npz(path, **arguments, advice="write it anew")
+    with pytest.raises(InputError, match=r"none\.npz: no such file"):
+        read_npz(tmp_path / "none.npz", ["a"], "write it anew")
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_damaged_npz_files_are_named(tmp_path, compressed):
+    path = tmp_path / "a.npz"
+    noise = np.random.default_rng(0).random((64, 64))
+    (np.savez_compressed if compressed else np.savez)(path, a=noise)
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[100:200] = bytes(100)
+    np.save(tmp_path / "a.npy", noise)
+    alone = (tmp_path / "a.npy").read_bytes()
+    for bad in (bytes(damaged), content[:-30], content[:1000], b"", b"text", alone):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"a\.npz: not a readable npz file; write it anew"):
+            read_npz(path, ["a"], "write it anew")
 
 
 FULL_DISK = """

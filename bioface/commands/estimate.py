@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_NOT_OF_ALBEDO = (
+    *("face_box", "weights", "runtime", "size", "illuminant", "camera", "white_balance"),
+    *("no_tone_curve", "same_shoot"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -104,13 +109,11 @@ def run(options: argparse.Namespace) -> int:
     from bioface.photo.result import check_outputs
     from bioface.photo.shoot import shared_scene
 
+    if options.albedo:
+        _refuse_with_albedo(options)
     photos = find_photos(options.photos)
     if options.face_box and len(photos) > 1:
         raise InputError(f"--face-box tells of one photo, but {len(photos)} are given")
-    told = (options.illuminant, options.camera, options.white_balance)
-    developed = options.same_shoot or options.no_tone_curve
-    if options.albedo and (developed or any(value is not None for value in told)):
-        raise InputError("an albedo texture has no light and no camera to tell; leave --albedo out")
     known = KnownScene.of(
         illuminant=options.illuminant,
         camera=options.camera,
@@ -133,6 +136,16 @@ def run(options: argparse.Namespace) -> int:
     if failed and len(photos) > 1:
         print(f"bioface: {failed} of {len(photos)} photos could not be read", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _refuse_with_albedo(options: argparse.Namespace) -> None:
+    for name in _NOT_OF_ALBEDO:
+        value = getattr(options, name)
+        if value is not False and value not in (None, "auto"):
+            raise InputError(
+                f"--{name.replace('_', '-')}: an albedo texture has no light, camera or face to "
+                "tell, and no network reads it; leave this or --albedo out"
+            )
 
 
 def _for_each(photos: Sequence[Path], work: Callable[[Path], Result]) -> dict[Path, Result]:
@@ -184,7 +197,7 @@ def _estimate_one(
     srgb = read_photo(photo)
     faces = faces_in(srgb, photo, model, options.face_box)
     result = read_faces(srgb, faces, model, size=options.size, known=known)
-    path = Path(os.path.relpath(photo.resolve(), Path(options.out).resolve())).as_posix()
+    path = _path_from(Path(options.out).resolve(), photo.resolve())
     result = replace(result, photo={**result.photo, "path": path})
     written = write_estimate(
         options.out, photo.stem, result, montage(srgb, result), overwrite=options.overwrite
@@ -200,3 +213,11 @@ def _estimate_one(
     guessed = not options.face_box and result.faces[0].landmarks is None
     note = " (found by the network, without MediaPipe: check it, or pass --face-box)"
     tqdm.write(f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note * guessed}")
+
+
+def _path_from(folder: Path, photo: Path) -> str:
+    """The photo's path relative to a folder; absolute where none leads there: another drive."""
+    try:
+        return Path(os.path.relpath(photo, folder)).as_posix()
+    except ValueError:
+        return photo.as_posix()

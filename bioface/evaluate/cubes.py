@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.exr import read_exr
+from bioface.npz import read_npz
+from bioface.photo.resample import shrink
 from bioface.spectral.grid import WAVELENGTHS
 
 BAND = re.compile(r"(?<!\d)(\d{3,4}(?:[.,]\d+)?)(?!\d)")
@@ -77,18 +79,17 @@ def read_cube(path: str | os.PathLike[str]) -> Cube:
     if suffix not in readers and suffix not in _ENVI_DATA:
         raise InputError(f"{source}: not a multispectral image; .mat, .hdr, .exr or .npz are read")
     try:
-        cube = readers.get(suffix, _read_envi)(source)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        return _checked(source, readers.get(suffix, _read_envi)(source))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source}: cannot be read as {suffix or 'ENVI'} ({error})") from error
-    return _checked(source, cube)
 
 
 def _checked(source: Path, cube: Cube) -> Cube:
     wavelength = np.asarray(cube.wavelength, np.float64).reshape(-1)
     values = np.asarray(cube.values, np.float32)
-    if values.ndim != 3 or values.shape[2] != len(wavelength):
+    if values.ndim != 3 or values.shape[2] != len(wavelength) or values.size == 0:
         raise InputError(
             f"{source}: {len(wavelength)} wavelengths for values of shape {values.shape}; "
             "(H, W, bands) is needed"
@@ -111,27 +112,22 @@ def _checked(source: Path, cube: Cube) -> Cube:
 
 
 def _read_npz(source: Path) -> Cube:
-    with np.load(source, allow_pickle=False) as file:
-        for name in ("wavelength", "reflectance"):
-            if name not in file:
-                raise InputError(f"{source}: no array {name!r}")
-        others = {name: file[name] for name in file if name not in ("wavelength", "reflectance")}
-        return Cube(file["wavelength"], file["reflectance"], others.get("mask"), others)
+    needed = ("wavelength", "reflectance")
+    advice = "wavelength (W,) nm and reflectance (H, W', W) are needed"
+    others = read_npz(source, needed, advice, others=True)
+    wavelength, reflectance = (others.pop(name) for name in needed)
+    return Cube(wavelength, reflectance, others.get("mask"), others)
 
 
 def _read_exr(source: Path) -> Cube:
-    import OpenEXR
-
-    with OpenEXR.File(str(source), separate_channels=True) as file:
-        channels = {name: channel.pixels for name, channel in file.channels().items()}
     bands, others = {}, {}
-    for name, pixels in channels.items():
+    for name, pixels in read_exr(source).items():
         found = BAND.search(name)
         nanometres = float(found.group(1).replace(",", ".")) if found else 0.0
         if 300 <= nanometres <= 2500:
             bands[nanometres] = pixels
         else:
-            others[name] = np.asarray(pixels, np.float32)
+            others[name] = pixels
     if not bands:
         raise InputError(f"{source}: no channel is named by a wavelength in nm")
     wavelength = sorted(bands)
@@ -146,10 +142,16 @@ def _read_mat(source: Path) -> Cube:
         file = loadmat(source, squeeze_me=True, struct_as_record=False)
     except NotImplementedError as error:
         raise InputError(f"{source}: MATLAB 7.3; save it with -v7 instead") from error
+    except Exception as error:
+        raise InputError(
+            f"{source}: cannot be read as .mat (truncated or damaged); save it again with -v7"
+        ) from error
     for name in ("mcCOEF", "basis"):
         if name not in file:
             raise InputError(f"{source}: no variable {name}; a multispectral scene of ISET has it")
     coefficients, basis = np.asarray(file["mcCOEF"], np.float64), file["basis"]
+    if not (hasattr(basis, "basis") and hasattr(basis, "wave")):
+        raise InputError(f"{source}: basis has no fields basis and wave; a scene of ISET has them")
     functions = np.asarray(basis.basis, np.float64)
     wave = np.asarray(basis.wave, np.float64)
     if functions.ndim == 1:
@@ -246,19 +248,20 @@ def to_grid(cube: Cube) -> np.ndarray:
 
 
 def resized(plane: np.ndarray, size: int) -> np.ndarray:
-    """The largest central square at `size` pixels a side; each pixel the mean of its area."""
+    """The largest central square at `size` pixels a side: means over area, or linearly enlarged."""
     height, width = plane.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = plane[top : top + side, left : left + side].astype(np.float32)
+    if size < side:
+        return shrink(square, (size, size))
     shares = _shares(side, size)
     rows = np.tensordot(shares, square, (1, 0))
     return np.moveaxis(np.tensordot(shares, rows, (1, 1)), 0, 1)
 
 
 def _shares(side: int, size: int) -> np.ndarray:
-    """(size, side) weights of linear interpolation, or of areas when shrinking; rows sum to 1."""
+    """(size, side) weights of linear interpolation; rows sum to 1."""
     centre = (np.arange(size) + 0.5) * side / size - 0.5
-    reach = max(side / size, 1.0)
-    weights = np.maximum(1 - np.abs(np.arange(side) - centre[:, None]) / reach, 0)
+    weights = np.maximum(1 - np.abs(np.arange(side) - centre[:, None]), 0)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from bioface.evaluate.fit_skin import (
     solve,
     starts,
 )
+from bioface.npz import read_npz
 from bioface.spectral.colour import ciede2000, reflectance_weights, xyz_to_lab
 from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.skin import SkinModel
@@ -87,19 +87,10 @@ def read_spectra(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     InputError
         The file cannot be read, an array is missing, or `checked_spectra` refuses them.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream) as file:
-            arrays = {name: file[name] for name in ("wavelength", "reflectance") if name in file}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not a readable npz file; write one with numpy.savez(path, "
-            "wavelength=..., reflectance=...)"
-        ) from error
-    for name, shape in (("wavelength", "(W,) nm"), ("reflectance", "(N, W), 0-1")):
-        if name not in arrays:
-            raise InputError(f"{path}: holds no array {name!r} of shape {shape}")
+    advice = (
+        "write one with numpy.savez(path, wavelength=..., reflectance=...): (W,) nm, (N, W) in 0-1"
+    )
+    arrays = read_npz(path, ("wavelength", "reflectance"), advice)
     try:
         return checked_spectra(arrays["wavelength"], arrays["reflectance"])
     except InputError as error:

@@ -27,6 +27,9 @@ from bioface.spectral.skin_prior import SkinPrior
 B_REACH = 3.0
 CAMERA_MEAN_REACH = 0.15
 TONE_REACH = 0.3
+CONTRAST_LIMIT = 0.9
+"""Largest contrast that `bioface.spectral.colour.apply_tone` takes."""
+
 _SMOOTH = 6
 
 
@@ -161,8 +164,12 @@ class Decoder(nn.Module):
         return self._cameras.with_mean(mean / mean.sum(0))
 
     def tone(self, prediction: Prediction) -> Tensor:
-        """(B, 2) tone of each photo: what was predicted plus the learned default."""
-        return prediction.tone + TONE_REACH * torch.tanh(self.tone_offset)
+        """(B, 2) tone of each photo: what was predicted plus the learned default.
+
+        The contrast stays within `CONTRAST_LIMIT`, where the tone curve rises throughout.
+        """
+        gamma, contrast = (prediction.tone + TONE_REACH * torch.tanh(self.tone_offset)).unbind(-1)
+        return torch.stack([gamma, contrast.clamp(-CONTRAST_LIMIT, CONTRAST_LIMIT)], -1)
 
     def camera(self, prediction: Prediction, method: Method | None = None) -> Camera:
         """The cameras that took the photos."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from bioface.atomic import replacing
 from bioface.errors import InputError
 from bioface.learn.proxy import shading_proxy
+from bioface.npz import read_npz
 from bioface.photo.crop import FRAMING, Crop
 from bioface.photo.files import find_photos, read_photo, to_bytes
 from bioface.photo.find import find_faces
@@ -77,17 +77,16 @@ class FaceCrops:
         InputError
             Missing, not such a file, or of another size.
         """
+        advice = "make crops of faces with bioface train crop"
+        needed = ("photo", "mask", "proxy", "largest", "names", "size")
+        parts = read_npz(path, needed, advice)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                parts = {name: file[name] for name in file.files}
             planes = [parts[name].astype(np.float32) / 255 for name in ("photo", "mask", "proxy")]
             planes[2] *= parts["largest"]
-            names, made_for = tuple(map(str, parts["names"])), int(parts["size"])
+            names, made_for = tuple(map(str, parts["names"])), int(parts["size"].item())
             together = np.concatenate([planes[0], planes[1][:, None], planes[2][:, None]], 1)
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path}: no crops of faces can be read from it; make it with bioface train crop"
-            ) from error
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError(f"{path}: holds arrays of another shape or kind; {advice}") from error
         if made_for != size or together.shape[-1] != kept_side(size):
             raise InputError(
                 f"{path}: faces cropped for {made_for} pixels or by another version, the weights "

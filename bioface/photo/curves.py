@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.npz import read_npz
 from bioface.spectral.grid import WAVELENGTHS
 
 COVERED = (400.0, 700.0)
@@ -75,18 +75,15 @@ def read_npz_camera(path: str | os.PathLike[str], name: str | None = None) -> np
         The file cannot be read or has another layout, the name is missing or unknown, or `on_grid`
         refuses the curves.
     """
+    advice = "a camera has wavelength in nm, sens and, for several, names"
+    arrays = read_npz(path, ("wavelength", "sens"), advice)
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            wavelength = np.asarray(file["wavelength"], np.float64)
-            values = np.asarray(file["sens"], np.float64)
-            names = [str(n) for n in file["names"]] if values.ndim == 3 else []
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not an npz of a camera (wavelength in nm, sens and, for several, names)"
-        ) from error
+        wavelength = np.asarray(arrays["wavelength"], np.float64)
+        values = np.asarray(arrays["sens"], np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: wavelength and sens must hold numbers") from error
     if values.ndim == 3:
+        names = [str(n) for n in read_npz(path, ("names",), advice)["names"].reshape(-1)]
         found = [k for k, n in enumerate(names) if name and n.lower() == name.lower()]
         if len(found) != 1 or found[0] >= len(values):
             wanted = f"no one camera {name!r}" if name else "holds several cameras"

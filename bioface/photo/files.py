@@ -214,10 +214,10 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as sRGB, mode RGB."""
     from PIL import Image, ImageCms
 
+    profile = _foreign_profile(image)
     if image.mode in _SIXTEEN_BIT:
         high = np.clip(np.asarray(image, np.float64) / 257, 0, 255)
         image = Image.fromarray(np.round(high).astype(np.uint8))
-    profile = _foreign_profile(image)
     if image.mode in {"P", "PA", "LA", "La", "RGBa"} or "transparency" in image.info:
         image = image.convert("RGBA")
     alpha = image.getchannel("A") if image.mode == "RGBA" else None

@@ -129,9 +129,10 @@ def _scaled(
 
 def _faces_text(estimate: Estimate) -> str:
     count = len(estimate.faces)
-    light = estimate.faces[0].to_json()["illuminant"]["cct_kelvin"]
+    kelvin = estimate.faces[0].cct_kelvin
+    light = "of no temperature" if kelvin is None else f"about {round(kelvin, -2):.0f} K"
     faces = f"{count} faces, " if count > 1 else ""
-    return f"{faces}light about {round(light, -2):.0f} K"
+    return f"{faces}light {light}"
 
 
 def _paste(sheet: Image.Image, picture: np.ndarray, left: int, top: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,9 @@ STDS = ("melanin_std", "haemoglobin_std")
 """Maps that an estimate may lack: earlier ones, and those of networks that give none."""
 
 SUFFIXES = (".exr", ".json", ".png")
+
+CCT_RANGE = (1000.0, 40000.0)
+"""K: where `bioface.spectral.illuminant.cct` holds."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,13 @@ class FaceEstimate(FaceBox):
         """The camera as the decoder takes it."""
         return Camera(self.sensitivities, self.gains, self.method)
 
+    @property
+    def cct_kelvin(self) -> float | None:
+        """The light's correlated colour temperature; None of colours that have none."""
+        kelvin = float(cct(self.spd))
+        low, high = CCT_RANGE
+        return kelvin if low <= kelvin <= high else None
+
     def to_json(self) -> dict[str, Any]:
         """As DESIGN's estimate JSON holds a face."""
         return {
@@ -94,7 +105,7 @@ class FaceEstimate(FaceBox):
             "skin": dict(self.skin),
             "illuminant": {
                 "weights": {name: float(self.illuminant_weights[name]) for name in NAMES},
-                "cct_kelvin": float(cct(self.spd)),
+                "cct_kelvin": self.cct_kelvin,
                 "daylight_kelvin": self.daylight_kelvin,
                 "spd": self.spd.tolist(),
             },
@@ -243,7 +254,7 @@ def write_files(
 ) -> Path:
     """Write `stem`.exr, .json and .png, all or none of them; returns the path of the EXR.
 
-    The folder is made if it is not there.
+    The folder is made if it is not there. When one cannot be written, those before it are put back.
 
     Parameters
     ----------
@@ -252,7 +263,8 @@ def write_files(
     picture
         (h, w, 3) uint8; None writes no PNG (and needs no Pillow).
     overwrite
-        Replace existing files; otherwise any of them is an error.
+        Replace existing files, and remove an earlier PNG where there is no new one; otherwise any
+        of them is an error.
 
     Raises
     ------
@@ -265,19 +277,53 @@ def write_files(
     except OSError as error:
         raise BiofaceError(f"{folder}: cannot be made ({error.strerror})") from error
     paths = [Path(f"{base}{suffix}") for suffix in SUFFIXES]
-    with ExitStack() as stack:
+    with _restoring(paths):
         # Each file is complete under a temporary name before the first gets its own.
-        exr, text, *png = (
-            stack.enter_context(replacing(path, overwrite=overwrite))
-            for path in (paths if picture is not None else paths[:2])
-        )
-        write_exr(exr, channels)
-        text.write_text(_json_text(numbers), encoding="utf-8")
-        if picture is not None:
-            from PIL import Image
+        with ExitStack() as stack:
+            exr, text, *png = (
+                stack.enter_context(replacing(path, overwrite=overwrite))
+                for path in (paths if picture is not None else paths[:2])
+            )
+            write_exr(exr, channels)
+            text.write_text(_json_text(numbers), encoding="utf-8")
+            if picture is not None:
+                from PIL import Image
 
-            Image.fromarray(picture).save(png[0], format="PNG")
+                Image.fromarray(picture).save(png[0], format="PNG")
+        if picture is None and overwrite:
+            paths[2].unlink(missing_ok=True)
     return paths[0]
+
+
+@contextmanager
+def _restoring(paths: Sequence[Path]) -> Iterator[None]:
+    """When the block fails, put back what stood at `paths` of one folder and remove the rest."""
+    folder = paths[0].parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as spare:
+            kept = {path: Path(spare) / path.name for path in paths if path.is_file()}
+            for path, copy in kept.items():
+                _link(path, copy)
+            try:
+                yield
+            except BaseException:
+                for path in paths:
+                    with suppress(OSError):  # what cannot be replaced was not replaced before
+                        if path in kept:
+                            kept[path].replace(path)
+                        elif path.is_file():
+                            path.unlink()
+                raise
+    except OSError as error:
+        raise BiofaceError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _link(path: Path, copy: Path) -> None:
+    """A second name for a file; a copy on drives that know no such names."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copy2(path, copy)
 
 
 def read_estimate(path: str | os.PathLike[str]) -> Estimate:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import read_cube
+from bioface.evaluate.cubes import read_cube, resized
 from bioface.evaluate.dichromatic import fit_dichromatic
 from bioface.evaluate.multispectral import MAPS, as_table, benchmark, mean_camera_under_d65
 from bioface.photo.network import Reading
@@ -170,7 +170,10 @@ def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face):
     [
         ("a.npz", None, "no such file"),
         ("a.txt", b"x", "not a multispectral image"),
-        ("a.mat", b"x" * 300, "cannot be read"),
+        ("a.mat", b"x" * 300, "cannot be read as .mat"),
+        ("a.mat", b"", "cannot be read as .mat"),
+        ("a.npz", b"PK", "not a readable npz file; wavelength"),
+        ("a.exr", b"v/1\x01", "not a readable EXR"),
         ("a.hdr", b"ENVI\nlines = 3\n", "has no field 'samples'"),
     ],
 )
@@ -179,6 +182,55 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_cube(tmp_path / name)
+
+
+@pytest.mark.parametrize("write", [write_npz, write_exr, write_mat])
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.6, 0.99])
+def test_truncated_files_are_one_line(tmp_path, face, write, kept):
+    path = write(tmp_path, *face[1:])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match=path.name) as raised:
+        read_cube(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"basis": np.ones((33, 1))}, "basis has no fields basis and wave"),
+        ({"basis": {"basis": np.ones((33, 1))}}, "basis has no fields basis and wave"),
+        ({"illuminant": "tungsten"}, "cannot be read as .mat"),
+        ({"mcCOEF": np.ones((0, 0, 1))}, "face.mat"),
+    ],
+)
+def test_mat_files_of_another_layout(tmp_path, content, message):
+    savemat = pytest.importorskip("scipy.io").savemat
+    basis = {"basis": np.ones((33, 1)), "wave": WAVELENGTHS}
+    whole = {"mcCOEF": np.ones((4, 4, 1)), "basis": basis} | content
+    savemat(tmp_path / "face.mat", whole)
+    with pytest.raises(InputError, match=message):
+        read_cube(tmp_path / "face.mat")
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "reflectance"),
+    [(np.zeros(0), np.ones((2, 2, 0))), (WAVELENGTHS, np.ones((0, 0, 33))), (["red"], [[["a"]]])],
+)
+def test_arrays_that_are_no_bands(tmp_path, wavelength, reflectance):
+    np.savez(tmp_path / "a.npz", wavelength=wavelength, reflectance=reflectance)
+    with pytest.raises(InputError, match=r"a\.npz"):
+        read_cube(tmp_path / "a.npz")
+
+
+def test_smaller_planes_are_means_over_area_larger_ones_linear():
+    plane = np.arange(16.0).reshape(4, 4)
+    np.testing.assert_allclose(resized(plane, 2), [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_allclose(resized(plane, 3).mean(), plane.mean(), rtol=1e-6)
+    np.testing.assert_array_equal(resized(np.pad(plane, ((0, 0), (1, 1))), 4), plane)
+    np.testing.assert_allclose(resized(plane, 8)[0], [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
+    deep = np.stack([plane, -plane], -1)
+    np.testing.assert_allclose(resized(deep, 2)[..., 1], -resized(plane, 2))
 
 
 def test_too_few_bands_are_refused(tmp_path):

@@ -214,6 +214,15 @@ def test_unreadable_files_and_unknown_models(tmp_path, spectra_file, capsys):
     with pytest.raises(InputError, match="not a readable npz"):
         read_spectra(tmp_path / "plain.npy")
     good = spectra_file(wavelength=COMPARED, reflectance=synthetic()[1])
+    damaged = tmp_path / "damaged.npz"
+    np.savez_compressed(damaged, reflectance=synthetic()[1], wavelength=COMPARED)
+    content = bytearray(damaged.read_bytes())
+    content[100:200] = bytes(100)
+    damaged.write_bytes(content)
+    assert main(["validate-skin", str(damaged)]) == 1
+    error = capsys.readouterr().err
+    assert "damaged.npz: not a readable npz file; write one with numpy.savez" in error
+    assert error.count("\n") == 1
     assert main(["validate-skin", str(good), "--model", "pale"]) == 1
     assert "choose one of calibrated" in capsys.readouterr().err
 

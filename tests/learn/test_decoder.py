@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 
@@ -7,6 +8,7 @@ torch = pytest.importorskip("torch")
 from bioface.learn.decoder import Decoder  # noqa: E402
 from bioface.learn.encoder import Prediction  # noqa: E402
 from bioface.spectral.camera import CameraModel  # noqa: E402
+from bioface.spectral.colour import apply_tone  # noqa: E402
 from bioface.spectral.formation import Camera, decode  # noqa: E402
 from bioface.spectral.illuminant import mix  # noqa: E402
 from bioface.spectral.skin import SkinModel  # noqa: E402
@@ -81,6 +83,21 @@ def test_corrections_stay_in_bounds(prediction, value):
     mean = decoder.camera_model().mean
     torch.testing.assert_close(mean.sum(0), torch.ones(3))
     assert torch.isfinite(decoder.render(prediction)).all()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_tone_curve_rises_throughout(prediction, sign):
+    decoder = Decoder()
+    with torch.no_grad():
+        decoder.tone_offset.fill_(50.0 * sign)
+    ordinary = decoder.tone(prediction)
+    assert torch.equal(ordinary, prediction.tone + 0.3 * torch.tanh(decoder.tone_offset))
+    extreme = dataclasses.replace(prediction, tone=torch.tensor([[0.5, 0.85], [0.5, -0.85]]))
+    tone = decoder.tone(extreme)
+    assert tone[:, 1].abs().max() <= 0.9
+    torch.testing.assert_close(tone[:, 0], torch.full((2,), 0.5 + 0.3 * sign))
+    levels = torch.linspace(0, 1, 200)[:, None].expand(2, 200, 3)
+    assert (apply_tone(levels, tone).diff(dim=1) >= 0).all()
 
 
 def test_what_is_held_is_not_looked_at_again_until_it_learns(prediction):

@@ -65,7 +65,20 @@ def test_what_is_no_file_of_crops_is_refused(tmp_path, content):
         np.savez(path, photo=np.zeros(3))
     else:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"crops.npz: no crops of faces"):
+    with pytest.raises(InputError, match=r"crops.npz: .*; make crops of faces with bioface train"):
+        load_faces([path], SIZE)
+
+
+@pytest.mark.parametrize(
+    "change", [{"names": np.array(3)}, {"mask": np.zeros((2, 3))}, {"size": np.array("a")}]
+)
+def test_crops_of_another_layout_are_refused(tmp_path, crops, change):
+    path = tmp_path / "crops.npz"
+    crops.save(path)
+    with np.load(path) as file:
+        arrays = dict(file) | change
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=r"crops.npz: holds arrays of another shape or kind"):
         load_faces([path], SIZE)
 
 

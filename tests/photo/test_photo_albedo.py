@@ -68,6 +68,23 @@ def test_command(texture, tmp_path, capsys):
     assert "no.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--face-box 0 0 9", "--weights w", "--runtime onnx", "--size 0", "--illuminant A"),
+        *("--camera c.csv", "--white-balance 1 1", "--no-tone-curve", "--same-shoot"),
+    ],
+)
+def test_what_says_nothing_of_a_texture_is_refused(texture, tmp_path, capsys, option):
+    out = tmp_path / "out"
+    told = option.split()
+    assert main(["estimate", "--albedo", str(texture), "--out", str(out), *told]) == 1
+    error = capsys.readouterr().err
+    assert f"{told[0]}: an albedo texture has no light" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
 def test_maps_are_float32():
     maps = read_albedo(np.full((2, 2, 3), 0.6, np.float32))
     assert {plane.dtype for plane in maps.values()} == {np.dtype(np.float32)}

@@ -55,6 +55,19 @@ def test_estimate_then_edit(tmp_path, photo, portrait, weights, capsys):
     assert not (tmp_path / "b.png").exists()
 
 
+def test_a_photo_on_another_drive_is_recorded_whole(tmp_path, photo, weights, monkeypatch):
+    def another_drive(*_arguments):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", another_drive)
+    out = tmp_path / "out"
+    box = ("--face-box", 54, 57, 92)
+    assert run("estimate", photo, "--out", out, "--weights", weights, *box) == 0
+    recorded = json.loads((out / "person.json").read_text())["photo"]["path"]
+    assert recorded == photo.resolve().as_posix()
+    assert run("edit", out / "person", "--out", tmp_path / "null.png") == 0
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_an_edit_is_as_deep_as_its_photo(tmp_path, portrait, weights, suffix):
     cv2 = pytest.importorskip("cv2")

@@ -94,6 +94,35 @@ def test_embedded_profile_is_honoured(tmp_path, gradient):
     assert np.abs(read_photo(tmp_path / "a.tif") - gradient / 255).mean() < 0.05
 
 
+def _linear_grey() -> bytes:
+    """An ICC profile of grey values that are proportional to light: Pillow cannot make one."""
+    import struct
+
+    header = struct.pack(">I4sI4s4s4s", 0, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3I", 63190, 65536, 54061)
+    header = header.ljust(128, b"\0")
+    white = b"XYZ " + bytes(4) + struct.pack(">3I", 63190, 65536, 54061)
+    curve = b"curv" + bytes(8)
+    name = b"Linear grey\0"
+    described = b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78)
+    tags, data = [], b""
+    start = 128 + 4 + 3 * 12
+    for tag, content in ((b"wtpt", white), (b"kTRC", curve), (b"desc", described)):
+        tags.append(struct.pack(">4s2I", tag, start + len(data), len(content)))
+        data += content + bytes(-len(content) % 4)
+    body = header[4:] + struct.pack(">I", 3) + b"".join(tags) + data
+    return struct.pack(">I", 4 + len(body)) + body
+
+
+def test_sixteen_bit_grey_keeps_its_profile(tmp_path):
+    grey = np.full((48, 64), 55, np.uint8)
+    for path, stored in (("8.png", grey), ("16.png", grey.astype(np.uint16) * 257)):
+        Image.fromarray(stored).save(tmp_path / path, icc_profile=_linear_grey())
+    eight, sixteen = (read_photo(tmp_path / name) for name in ("8.png", "16.png"))
+    assert eight[0, 0] == pytest.approx(0.502, abs=2e-3)
+    assert np.array_equal(sixteen, eight)
+
+
 def test_profile_that_cannot_be_used_is_ignored(tmp_path, gradient):
     Image.fromarray(gradient).save(tmp_path / "a.png", icc_profile=b"not a profile")
     assert np.array_equal(to_bytes(read_photo(tmp_path / "a.png")), gradient)

@@ -136,11 +136,27 @@ def test_cameras_that_cannot_be_told(tmp_path, a_camera):
     with pytest.raises(InputError, match="'Some Phone': tell its measured sensitivities"):
         read_camera("Some Phone")
     np.savez(tmp_path / "other.npz", values=a_camera)
-    with pytest.raises(InputError, match="not an npz of a camera"):
+    with pytest.raises(InputError, match=r"other.npz: holds no array 'wavelength'; a camera has"):
         read_camera(tmp_path / "other.npz")
+    np.savez(tmp_path / "words.npz", wavelength=WAVELENGTHS, sens=["much"])
+    with pytest.raises(InputError, match=r"words.npz: wavelength and sens must hold numbers"):
+        read_camera(tmp_path / "words.npz")
+    np.savez(tmp_path / "several.npz", wavelength=WAVELENGTHS, sens=a_camera[None])
+    with pytest.raises(InputError, match=r"several.npz: holds no array 'names'; a camera has"):
+        read_camera(tmp_path / "several.npz")
     np.savez(tmp_path / "flat.npz", wavelength=WAVELENGTHS, sens=a_camera[:, 0])
     with pytest.raises(InputError, match=r"sens has shape \(33,\)"):
         read_camera(tmp_path / "flat.npz")
+
+
+@pytest.mark.parametrize("mixed", [[0, 0, 0], [0, 1, 1]])
+def test_cameras_that_see_no_colour_are_refused(tmp_path, a_camera, mixed):
+    grey = a_camera[:, mixed] * (1.0, 2.0, 3.0)
+    file = write_csv(tmp_path / "grey.csv", WAVELENGTHS, grey.T.round(4))
+    np.savez(tmp_path / "grey.npz", wavelength=WAVELENGTHS, sens=grey)
+    for camera in (file, tmp_path / "grey.npz"):
+        with pytest.raises(InputError, match=r"grey\.(csv|npz): red, green and blue are not three"):
+            read_camera(camera)
 
 
 @pytest.mark.parametrize("told", [(1.0,), (1.0, 3.0), (float("nan"), 1.0)])

@@ -13,6 +13,7 @@ from bioface.exr import read_exr, write_exr
 from bioface.photo import result
 from bioface.photo.montage import montage
 from bioface.photo.result import STDS, check_outputs, read_estimate, write_estimate
+from bioface.spectral.grid import WAVELENGTHS
 
 pytest.importorskip("OpenEXR")
 pytest.importorskip("PIL")
@@ -110,6 +111,36 @@ def test_a_failure_leaves_nothing(tmp_path, by_hand, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("earlier", [[], ["a.exr", "a.png"], ["a.exr"]])
+@pytest.mark.parametrize("links", [True, False])
+def test_one_that_cannot_be_replaced_leaves_the_others_as_they_were(
+    tmp_path, by_hand, monkeypatch, earlier, links
+):
+    _, estimate = by_hand
+
+    def no_links(*_arguments):
+        raise OSError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(result.os, "link", no_links)
+    for name in earlier:
+        (tmp_path / name).write_text(f"old {name}")
+    (tmp_path / "a.json").mkdir()
+    for picture in (PICTURE, None):
+        with pytest.raises(BiofaceError, match=r"a\.json: cannot be written"):
+            write_estimate(tmp_path, "a", estimate, picture, overwrite=True)
+        assert {path.name for path in tmp_path.iterdir()} == {"a.json", *earlier}
+        for name in earlier:
+            assert (tmp_path / name).read_text() == f"old {name}"
+
+
+def test_an_earlier_picture_does_not_stay_beside_new_numbers(tmp_path, by_hand):
+    _, estimate = by_hand
+    write_estimate(tmp_path, "a", estimate, PICTURE)
+    write_estimate(tmp_path, "a", estimate, None, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.exr", "a.json"}
+
+
 @pytest.mark.parametrize("name", ["under/a/file", "file"])
 def test_folder_that_cannot_be_written(tmp_path, name):
     (tmp_path / name.split("/")[0]).write_text("a file")
@@ -156,6 +187,16 @@ def test_montage_is_a_picture(by_hand):
     assert picture.dtype == np.uint8
     assert picture.ndim == 3
     assert picture.std() > 10
+
+
+def test_a_light_without_colour_temperature(tmp_path, by_hand):
+    photo, estimate = by_hand
+    blue = np.exp(-(((WAVELENGTHS - 450) / 8) ** 2))
+    lit = replace(estimate, faces=(replace(estimate.faces[0], spd=blue / blue.sum()),))
+    write_estimate(tmp_path, "a", lit, montage(photo, lit))
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["illuminant"]["cct_kelvin"] is None
+    assert read_estimate(tmp_path / "a").faces[0].cct_kelvin is None
 
 
 def test_montage_without_skin(by_hand):
