@@ -30,7 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", default="default", choices=("default", "paper"),
         help="network and losses: ours, or as published, for comparison",
     )  # fmt: skip
-    pretrain.add_argument("--weights", type=Path, help="go on from these, at another size say")
+    pretrain.add_argument(
+        "--weights", type=Path,
+        help="go on from the encoder of these, at another size say; what fine-tuning taught their "
+        "decoder is dropped",
+    )  # fmt: skip
     pretrain.add_argument("--size", type=int, default=128, help="side of the crops (default 128)")
     pretrain.add_argument("--early-size", type=int, help="a smaller side to begin with")
     pretrain.add_argument(

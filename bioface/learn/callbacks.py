@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,19 @@ class Clock(Callback):
         module.steps += 1
         self.tick = now
         self._show(module)
-        if module.budget.progress(module.global_step, module.seconds) >= 1:
+        if module.used >= 1:
             trainer.should_stop = True
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What is done meanwhile takes no time."""
+        start = time.monotonic()
+        yield
+        self.tick += time.monotonic() - start
+
     def _show(self, module: Any) -> None:
-        used = module.budget.progress(module.global_step, module.seconds)
         self.bar.set_postfix_str(f"loss {module.last.get('loss', math.nan):.3f}", refresh=False)
-        self.bar.update(round(1000 * used) - self.bar.n)
+        self.bar.update(round(1000 * module.used) - self.bar.n)
 
     def teardown(self, trainer: Any, module: Any, stage: str) -> None:
         if hasattr(self, "bar"):
@@ -72,7 +79,10 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class Log(Callback):
-    """Appends mean losses to a CSV file and to TensorBoard every few steps."""
+    """Appends mean losses to a CSV file and to TensorBoard every few steps.
+
+    Checkpoints keep the sums of the steps since the last row.
+    """
 
     def __init__(self, path: Path) -> None:
         self.table = Table(path)
@@ -90,10 +100,8 @@ class Log(Callback):
         step = trainer.global_step
         if step % LOG_EVERY and step > 1:
             return
-        means = torch.tensor(list(self.sums.values()), dtype=torch.float64) / self.count
-        if trainer.world_size > 1:
-            means = trainer.strategy.reduce(means.float().to(module.device), reduce_op="mean")
-        losses = dict(zip(self.sums, means.tolist(), strict=True))
+        sums = self._of_all(trainer, module)
+        losses = {name: value / self.count for name, value in sums.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         if trainer.is_global_zero:
             row = {"step": step, "minutes": f"{module.seconds / 60:.3f}"}
@@ -101,6 +109,20 @@ class Log(Callback):
             self.table.append(row | {name: f"{value:.6g}" for name, value in losses.items()})
             record(trainer, {"learning_rate": rate} | losses, "train")
         self.sums, self.count = {}, 0
+
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["log"] = (self._of_all(trainer, module), self.count)
+
+    def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+        self.sums, self.count = checkpoint.get("log", ({}, 0))
+
+    def _of_all(self, trainer: Any, module: Any) -> dict[str, float]:
+        """The mean of all processes' sums."""
+        if trainer.world_size == 1 or not self.sums:
+            return self.sums
+        sums = torch.tensor(list(self.sums.values()), device=module.device)
+        means = trainer.strategy.reduce(sums, reduce_op="mean").tolist()
+        return dict(zip(self.sums, means, strict=True))
 
 
 def record(trainer: Any, values: Mapping[str, float], group: str) -> None:
@@ -144,11 +166,14 @@ class Settings(Callback):
 class Scores(Callback):
     """Measures the averaged encoder every `minutes` of training, into a CSV file and a line."""
 
-    def __init__(self, path: Path, score: Score, minutes: float, average: Average) -> None:
+    def __init__(
+        self, path: Path, score: Score, minutes: float, average: Average, clock: Clock
+    ) -> None:
         self.table = Table(path)
         self.score = score
         self.minutes = minutes
         self.average = average
+        self.clock = clock
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.done = self._due(module)
@@ -163,7 +188,8 @@ class Scores(Callback):
         if not trainer.is_global_zero:
             return
         encoder = self.average.module.encoder
-        values = self.score(encoder)
+        with self.clock.stopped():
+            values = self.score(encoder)
         encoder.train()
         minutes = f"{module.seconds / 60:.2f}"
         self.table.append({"step": trainer.global_step, "minutes": minutes} | dict(values))
@@ -176,9 +202,10 @@ class Scores(Callback):
 
 
 class Interruption(Callback):
-    """Lets Ctrl-C finish the step, save it and raise `Interrupted`; a second one ends at once.
+    """Saves the last step, be it the budget's or the one that Ctrl-C lets finish.
 
-    Must come after every callback whose state is saved.
+    After the latter it raises `Interrupted`; a second Ctrl-C ends at once. Must come after every
+    callback whose state is saved.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -198,8 +225,9 @@ class Interruption(Callback):
         asked = self.asked
         if trainer.world_size > 1:
             asked = trainer.strategy.broadcast(asked)
-        if asked:
+        if asked or module.used >= 1:
             trainer.save_checkpoint(self.checkpoint)
+        if asked:
             if is_first():
                 tqdm.write(
                     f"saved at step {trainer.global_step}; --resume continues", file=sys.stderr

@@ -36,6 +36,8 @@ class Changes:
     ----------
     kind
         (B,) index into `KINDS`.
+    weight
+        (B,) the photos of the whole batch over those of the same kind.
     move
         (B, 2, 3) affine map of sampling positions, in half crop widths.
     log_exposure
@@ -49,6 +51,7 @@ class Changes:
     """
 
     kind: Tensor
+    weight: Tensor
     move: Tensor
     log_exposure: Tensor
     gains: Tensor
@@ -77,6 +80,7 @@ class Changes:
         weights[:, :2] = rng.dirichlet([0.5, 2.0], count)
         weights[:, 2:] = (rng.random(count) < 0.3)[:, None] * rng.dirichlet([0.2] * 12, count)
         values = {
+            "weight": count / np.bincount(kind)[kind],
             "move": moves.reshape(-1, 2, 3),
             "log_exposure": np.log(2) * rng.uniform(-1, 1, count),
             "gains": rng.uniform(0.98, 1.02, (count, 2)),
@@ -135,17 +139,15 @@ def consistency(
 ) -> dict[str, Tensor]:
     """Squared differences of both pigments in u, by kind of change; 0 for kinds not drawn.
 
-    The reading of the changed photo is drawn to that of the photo, never the other way round.
+    The reading of the changed photo is drawn to that of the photo, never the other way round. Each
+    is a mean over the photos of its kind in the whole batch, or a share whose mean over processes
+    that is.
     """
     planes = torch.stack([before.melanin_u, before.haemoglobin_u, mask], 1).detach()
     melanin, haemoglobin, skin = moved(planes, changes).unbind(1)
     error = (after.melanin_u - melanin).square() + (after.haemoglobin_u - haemoglobin).square()
-    each = masked_mean(error, skin)
-    found = {}
-    for k, kind in enumerate(KINDS):
-        here = (changes.kind == k).float()
-        found[kind] = (each * here).sum() / here.sum().clamp_min(1)
-    return found
+    each = masked_mean(error, skin) * changes.weight
+    return {kind: (each * (changes.kind == k)).mean() for k, kind in enumerate(KINDS)}
 
 
 def _without_clipping(linear: Tensor, mask: Tensor, log_exposure: Tensor) -> Tensor:

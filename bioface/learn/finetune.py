@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ from bioface.learn.photo_losses import (
 )
 from bioface.learn.pretrain import data_sha256
 from bioface.learn.relight import Relighter
-from bioface.learn.runs import REPORT, WEIGHTS, prepare
+from bioface.learn.runs import REPORT, WEIGHTS, check_same, prepare
 from bioface.learn.splits import Splits, split, split_samples
 from bioface.learn.supervision import recalled, supervised_losses, told
 from bioface.learn.training import Budget, Training, check_options, fit
@@ -136,8 +137,9 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     Raises
     ------
     BiofaceError
-        Weights, photos or data cannot be read, no photo shows a face, the folder cannot be written
-        or holds another run, the budget is missing, or training diverged.
+        Weights, photos or data cannot be read, no photo shows a face, none of those held out shows
+        skin, the folder cannot be written or holds another run, the budget is missing, or training
+        diverged.
     """
     budget = Budget(options.steps, options.minutes)
     model = load_weights(options.weights)
@@ -147,6 +149,9 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     size = model.encoder.config.size
     faces = load_faces(options.photos, size)
     names = [Path(name).name for name in faces.names]
+    settings["names_sha256"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+    if checkpoint:
+        check_same(options.out, settings)
     train, held_out = split(names, Splits.load().photo_share)
     torch.manual_seed(options.seed)
     encoder, decoder = model.encoder.requires_grad_(True), model.decoder
@@ -236,6 +241,11 @@ def reconstruction(
     dict with `rmse` (photos weighing the same), `relative` (the median over photos of RMSE over
     mean intensity), and `melanin_sd`, `haemoglobin_sd` of the faces' medians in u: a network that
     reads the same from everybody explains little.
+
+    Raises
+    ------
+    InputError
+        None of the photos shows skin.
     """
     encoder.eval()
     squares, relative, medians = [], [], []
@@ -252,6 +262,11 @@ def reconstruction(
         relative.append(squares[-1] ** 0.5 / float(objectives.masked_mean(linear.mean(-1), skin)))
         maps = (prediction.melanin_u, prediction.haemoglobin_u)
         medians.append([float(u[skin > 0].median()) for u in maps])
+    if not medians:
+        raise InputError(
+            f"{faces.names[indices[0]]}: none of the photos held out ({len(indices)}) shows skin; "
+            "give more photos"
+        )
     melanin, haemoglobin = np.std(medians, axis=0)
     return {
         "rmse": round(float(np.sqrt(np.mean(squares))), 5),

@@ -55,7 +55,8 @@ class PretrainOptions:
     config
         `default`, or `paper`: the published network, decoder and losses (`bioface.learn.paper`).
     weights
-        A file to go on from.
+        A file to go on from: its encoder. What its decoder learned from photos is dropped, as
+        renders follow the calibrated skin.
     size
         Side of the crops, pixels; for the first `early_share` of the budget `early_size` instead,
         if that is given: small crops teach what there is to know of colour in less time.
@@ -110,6 +111,8 @@ class PretrainOptions:
         if self.config == "paper" and self.weights is not None:
             raise InputError("--config paper starts from nothing: leave out --weights")
         check_options(self)
+        if self.early_size is not None and self.early_size > self.size:
+            raise InputError(f"--early-size {self.early_size}: must be at most --size {self.size}")
 
 
 def pretrain(options: PretrainOptions) -> dict[str, Any]:
@@ -133,6 +136,10 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     device = own_device()
     skin = SkinModel.load(options.skin)
     earlier = load_weights(options.weights) if options.weights else None
+    if earlier is not None and isinstance(earlier.encoder, PaperEncoder):
+        raise InputError(
+            f"{options.weights}: weights of --config paper cannot be trained further; choose others"
+        )
     settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     train, held_out = split_samples(packed)

@@ -32,7 +32,7 @@ def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: boo
     ------
     BiofaceError
         The folder cannot be written, or holds a run and neither `resume` nor `overwrite` is given,
-        or the run to resume had other settings.
+        or the run to resume had other settings, or is finished and its checkpoint gone.
     """
     checkpoint = out / CHECKPOINT
     try:
@@ -44,17 +44,26 @@ def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: boo
     except OSError as error:
         raise _unwritable(out, error) from error
     if resume and checkpoint.exists():
-        before = read_checkpoint(checkpoint)["settings"]
-        changed = [k for k in settings if before.get(k) != settings[k]]
-        if changed:
-            raise InputError(
-                f"{out}: was started with {changed[0]} {before.get(changed[0])}, "
-                f"not {settings[changed[0]]}; resume with the same arguments"
-            )
+        check_same(out, settings)
         return checkpoint
-    if not (resume or overwrite) and (checkpoint.exists() or (out / WEIGHTS).exists()):
+    if not overwrite and checkpoint.exists():
         raise InputError(f"{out}: holds a training run; pass --resume or --overwrite")
+    if not overwrite and (out / WEIGHTS).exists():
+        raise InputError(
+            f"{out}: finished, and its checkpoint is gone; pass --overwrite to train again"
+        )
     return None
+
+
+def check_same(out: Path, settings: dict[str, Any]) -> None:
+    """Refuse to resume a run that had other settings, with an `InputError` that names one."""
+    before = read_checkpoint(out / CHECKPOINT)["settings"]
+    changed = [k for k in settings if before.get(k) != settings[k]]
+    if changed:
+        raise InputError(
+            f"{out}: was started with {changed[0]} {before.get(changed[0])}, "
+            f"not {settings[changed[0]]}; resume with the same arguments"
+        )
 
 
 def start_afresh(out: Path) -> None:
@@ -122,7 +131,10 @@ class Table:
                 with open(self.path, newline="", encoding="utf-8") as file:
                     found = list(csv.reader(file))
                 rows = found[:1] + [row for row in found[1:] if _step(row) <= step]
-            with open(self.path, "w", newline="", encoding="utf-8") as file:
+            with (
+                replacing(self.path) as temporary,
+                open(temporary, "w", newline="", encoding="utf-8") as file,
+            ):
                 csv.writer(file, lineterminator="\n").writerows(rows)
         except OSError as error:
             raise self._failed(error) from error

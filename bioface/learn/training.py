@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
+import multiprocessing
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -149,6 +151,11 @@ class Training(lightning.LightningModule):
         self.clock.fill_(value)
 
     @property
+    def used(self) -> float:
+        """Share of the budget that is used up, 0-1."""
+        return self.budget.progress(self.global_step, self.seconds)
+
+    @property
     def world(self) -> int:
         """How many processes share the batches."""
         return self._trainer.world_size if self._trainer else 1
@@ -198,10 +205,9 @@ class Training(lightning.LightningModule):
 
     def rate(self) -> float:
         """Learning rate of the next step."""
-        used = self.budget.progress(self.global_step, self.seconds)
-        if used < _WARM_UP:
-            return self.learning_rate * max(used / _WARM_UP, 0.02)
-        cosine = 0.5 * (1 + math.cos(math.pi * (used - _WARM_UP) / (1 - _WARM_UP)))
+        if self.used < _WARM_UP:
+            return self.learning_rate * max(self.used / _WARM_UP, 0.02)
+        cosine = 0.5 * (1 + math.cos(math.pi * (self.used - _WARM_UP) / (1 - _WARM_UP)))
         return self.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * cosine)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
@@ -249,9 +255,10 @@ def fit(
     devices
         Processes that share the batches: GPUs where there are any, else cores.
     workers
-        Processes beside each of these that draw batches.
+        Processes beside each of these that draw batches; none where a process cannot fork, which a
+        line on stderr says.
     score, score_minutes
-        Measured of the averaged encoder so often, if more than 0.
+        Measured of the averaged encoder so often, if more than 0; the time it takes does not count.
 
     Raises
     ------
@@ -273,10 +280,10 @@ def fit(
         start_afresh(out)
     interruption = callbacks.Interruption(out / CHECKPOINT)
     average = callbacks.Average()
-    around: list[Any] = [callbacks.Clock(title), callbacks.Log(out / LOG)]
-    around += [callbacks.Settings(settings), average]
+    clock = callbacks.Clock(title)
+    around: list[Any] = [clock, callbacks.Log(out / LOG), callbacks.Settings(settings), average]
     if score is not None and score_minutes > 0:
-        around.append(callbacks.Scores(out / SCORES, score, score_minutes, average))
+        around.append(callbacks.Scores(out / SCORES, score, score_minutes, average, clock))
     around += [interruption, _saver(out)]
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -321,8 +328,17 @@ def fit(
 def _loader(batches: IterableDataset, trainer: lightning.Trainer, workers: int) -> DataLoader[Any]:
     if trainer.world_size > 1:
         batches = Shares(batches, trainer.global_rank, trainer.world_size)
-    on_gpu = torch.cuda.is_available()
-    return DataLoader(batches, None, num_workers=workers, pin_memory=on_gpu and workers > 0)
+    if workers and "fork" not in multiprocessing.get_all_start_methods():
+        workers = 0
+        if is_first():
+            print("bioface: no --workers: processes cannot fork on this system", file=sys.stderr)
+    return DataLoader(
+        batches,
+        None,
+        num_workers=workers,
+        pin_memory=workers > 0 and torch.cuda.is_available(),
+        multiprocessing_context="fork" if workers else None,
+    )
 
 
 def _strategy(module: Training, devices: int) -> str:

@@ -91,6 +91,29 @@ def test_the_same_reading_costs_nothing_and_another_one_its_square(scene):
     assert all(float(value) == pytest.approx(0.01, rel=1e-3) for value in found.values())
 
 
+@pytest.mark.parametrize("kinds", [KINDS, ("flip", "crop", "balance", "relight")])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_agree_with_one(scene, kinds, world):
+    """The mean of what they find is that over all photos of a kind."""
+    _, _, prediction, _, mask = scene
+    changes = Changes.draw(6, 6, 0, 1, kinds)
+    offset = 0.1 * torch.arange(1, 7)
+    maps = consistency.moved(
+        torch.stack([prediction.melanin_u, prediction.haemoglobin_u], 1), changes
+    )
+    after = dataclasses.replace(
+        prediction, melanin_u=maps[:, 0] + offset[:, None, None], haemoglobin_u=maps[:, 1]
+    )
+    parts = [
+        consistency.consistency(*share((prediction, after, mask, changes), rank, world))
+        for rank in range(world)
+    ]
+    for k, kind in enumerate(KINDS):
+        mean = torch.stack([part[kind] for part in parts]).mean()
+        expected = offset[changes.kind == k].square().mean() if kind in kinds else 0
+        assert float(mean) == pytest.approx(float(expected), rel=1e-3)
+
+
 def batch_of(photo, mask, step=0):
     return PhotoBatch(photo, mask, mask * 0.5, Changes.draw(len(photo), 6, 0, step))
 

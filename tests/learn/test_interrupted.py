@@ -44,7 +44,7 @@ saved = 0
 
 def killed(path):
     global saved
-    saved += 1
+    saved += str(path).endswith(".ckpt")
     if saved == 3:
         with replacing(path) as temporary:
             temporary.write_bytes(b"half of a checkpoint")
@@ -157,6 +157,23 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
     table = runs.Table(tmp_path / "gone" / "log.csv")
     with pytest.raises(training.BiofaceError, match=r"log\.csv: cannot be written .*--resume"):
         table.append({"step": 1})
+
+
+def test_a_log_that_cannot_be_rewritten_stays(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n" + "".join(f"{k},0.5\n" for k in range(10_000)))
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(training.BiofaceError, match=r"log\.csv: cannot be written"):
+            runs.Table(path).keep(9_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    runs.Table(path).keep(9_000)
+    assert path.read_text().splitlines()[-1] == "9000,0.5"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow

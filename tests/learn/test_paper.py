@@ -8,7 +8,7 @@ from bioface.errors import InputError  # noqa: E402
 from bioface.learn import paper, pretrain  # noqa: E402
 from bioface.learn.decoder import Decoder, DecoderConfig  # noqa: E402
 from bioface.learn.paper_network import PaperConfig, PaperEncoder  # noqa: E402
-from bioface.learn.weights import load_weights  # noqa: E402
+from bioface.learn.weights import load_weights, save_weights  # noqa: E402
 from bioface.spectral.camera import CameraModel, raw_to_xyz  # noqa: E402
 from bioface.spectral.colour import WHITE_XYZ  # noqa: E402
 
@@ -48,6 +48,17 @@ def test_raw_to_xyz_is_looked_up_over_b():
     torch.testing.assert_close(found.sum(2), white)
     with pytest.raises(InputError, match="needs two components, not 6"):
         DecoderConfig(lookup=51)
+
+
+def test_pretraining_does_not_go_on_from_its_weights(pack_path, tmp_path):
+    weights = tmp_path / "paper.safetensors"
+    decoder = Decoder(paper.decoder_config("calibrated", "training"))
+    save_weights(weights, PaperEncoder(PaperConfig(widths=(4, 8))), decoder)
+    with pytest.raises(InputError, match=r"paper\.safetensors: weights of --config paper"):
+        pretrain.pretrain(
+            pretrain.PretrainOptions(pack_path, tmp_path / "run", weights=weights, steps=1, size=32)
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

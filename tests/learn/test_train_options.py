@@ -51,6 +51,12 @@ def test_finetune_names_the_option(tmp_path, capsys, name, value, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_crops_to_begin_with_are_no_larger(pack_path, tmp_path, capsys):
+    arguments = ["pretrain", "--data", str(pack_path), "--out", str(tmp_path / "run")]
+    error = refused([*arguments, "--steps", "1", "--size", "48", "--early-size", "64"], capsys)
+    assert "--early-size 64: must be at most --size 48" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,6 +1,8 @@
 import csv
 import json
 import math
+import multiprocessing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from bioface.learn import pretrain as pretraining  # noqa: E402
 from bioface.learn.accuracy import held_out_accuracy  # noqa: E402
 from bioface.learn.decoder import Decoder  # noqa: E402
 from bioface.learn.encoder import Encoder, EncoderConfig  # noqa: E402
+from bioface.learn.faces import FaceCrops, kept_side  # noqa: E402
 from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.learn.weights import load_weights, save_weights  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
@@ -65,7 +68,9 @@ def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
 
-def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("log_every", [1, 4])
+def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch, log_every):
+    monkeypatch.setattr(callbacks, "LOG_EVERY", log_every)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     pretraining.pretrain(options(pack_path, whole))
     losses = supervision.Pretraining.losses
@@ -92,6 +97,74 @@ def test_a_finished_run_resumes_to_the_same_weights(pack_path, tmp_path):
     (tmp_path / "weights.safetensors").unlink()
     again = pretraining.pretrain(options(pack_path, tmp_path, resume=True))
     assert again["weights_sha256"] == report["weights_sha256"]
+
+
+def not_to_be_called(*_):
+    raise AssertionError("a step is taken")
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_a_finished_run_is_not_trained_again(pack_path, tmp_path, monkeypatch, steps):
+    """Also where the last step is not one that a checkpoint is due after."""
+    report = pretraining.pretrain(options(pack_path, tmp_path, steps=steps))
+    before = {
+        name: (tmp_path / name).read_bytes() for name in (runs.WEIGHTS, runs.REPORT, runs.LOG)
+    }
+    monkeypatch.setattr(supervision.Pretraining, "losses", not_to_be_called)
+    assert pretraining.pretrain(options(pack_path, tmp_path, steps=steps, resume=True)) == report
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_finished_run_without_its_checkpoint_stays(pack_path, tmp_path):
+    pretraining.pretrain(options(pack_path, tmp_path, steps=2))
+    (tmp_path / runs.CHECKPOINT).unlink()
+    before = (tmp_path / runs.WEIGHTS).read_bytes()
+    for resume in (True, False):
+        with pytest.raises(InputError, match="its checkpoint is gone; pass --overwrite"):
+            pretraining.pretrain(options(pack_path, tmp_path, steps=2, resume=resume))
+    assert (tmp_path / runs.WEIGHTS).read_bytes() == before
+    assert (tmp_path / runs.REPORT).exists()
+
+
+def test_scores_take_none_of_the_minutes(pack_path, tmp_path, monkeypatch):
+    """By a clock on which every step takes a minute, and every score 1000 s."""
+    now = [0.0]
+    losses, accuracy = supervision.Pretraining.losses, pretraining.held_out_accuracy
+
+    def timed(self, batch):
+        now[0] += 60
+        return losses(self, batch)
+
+    def slow(*arguments):
+        now[0] += 1000
+        return accuracy(*arguments)
+
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(supervision.Pretraining, "losses", timed)
+    monkeypatch.setattr(pretraining, "held_out_accuracy", slow)
+    report = pretraining.pretrain(options(pack_path, tmp_path, steps=3, score_minutes=1))
+    assert now[0] > 3000
+    assert report["minutes"] == 3
+    assert len((tmp_path / runs.SCORES).read_text().splitlines()) == 4
+
+
+@pytest.fixture
+def _spawn():
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("_spawn")
+def test_workers_are_forked_whatever_the_default(pack_path, tmp_path):
+    assert pretraining.pretrain(options(pack_path, tmp_path, steps=1, workers=1))["steps"] == 1
+
+
+def test_where_nothing_forks_there_are_no_workers(pack_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert pretraining.pretrain(options(pack_path, tmp_path, steps=1, workers=1))["steps"] == 1
+    assert "bioface: no --workers: processes cannot fork" in capsys.readouterr().err
 
 
 def test_runs_are_protected(pack_path, tmp_path):
@@ -185,6 +258,41 @@ def test_fine_tuning_on_the_astronaut(pack_path, tmp_path):
     assert pack_path.name not in header
     assert "astronaut" not in header
     assert str(pack_path) not in (tmp_path / "tuned" / "report.json").read_text()
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """Fine-tunes a small network for a step on noise as faces with these names."""
+    config = EncoderConfig(widths=(16, 24), blocks=(1, 1), fusion=8, glances=3, scene=32, size=32)
+    weights, photos = tmp_path / "a.safetensors", tmp_path / "crops.npz"
+    torch.manual_seed(0)
+    save_weights(weights, Encoder(config), Decoder())
+
+    def run(*names, mask=1.0, **changes):
+        generator = torch.Generator().manual_seed(0)
+        planes = torch.rand(len(names), 5, kept_side(32), kept_side(32), generator=generator)
+        planes[:, 3] = mask
+        FaceCrops(names, planes.half(), 32).save(photos)
+        return finetuning.finetune(
+            finetuning.FinetuneOptions(
+                [photos], tmp_path / "run", weights, steps=1, batch=2, **changes
+            )
+        )
+
+    return run
+
+
+def test_fine_tuning_resumes_with_the_same_photos(tune):
+    report = tune("ann.jpg", "bob.jpg", "eve.jpg")
+    assert tune("ann.jpg", "bob.jpg", "eve.jpg", resume=True) == report
+    with pytest.raises(InputError, match="was started with names_sha256"):
+        tune("ann.jpg", "bob.jpg", "dan.jpg", "eve.jpg", resume=True)
+
+
+def test_held_out_photos_without_skin_are_told_before_training(tune, tmp_path):
+    with pytest.raises(InputError, match=r"\.jpg: none of the photos held out \(1\) shows skin"):
+        tune("ann.jpg", "bob.jpg", mask=0.0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_photos_without_a_face_leave_nothing_behind(tmp_path):
