@@ -20,10 +20,10 @@ from bioface.learn.weights import load_weights
 NAME = "release"
 STAGES = (
     *("pretrain", "continued", "finetune", "refined", "mean"),
-    *("enlarged", "adapted", "blended"),
+    *("enlarged", "adapted", "blended", "broadened", "settled", "joined"),
 )
-FINE_TUNING = ("finetune", "refined", "adapted")
-MEANS = ("mean", "blended")
+FINE_TUNING = ("finetune", "refined", "adapted", "settled")
+MEANS = ("mean", "blended", "joined")
 """Stages without a log: means of two others."""
 
 

@@ -82,7 +82,7 @@ def test_pretraining_that_went_on_is_told(tmp_path):
     assert (target / "release.continued.csv").read_text().startswith("step,loss")
 
 
-@pytest.mark.parametrize("stage", ["refined", "adapted"])
+@pytest.mark.parametrize("stage", ["refined", "adapted", "settled"])
 def test_fine_tuning_that_went_on_gives_the_weights(tmp_path, stage):
     out, target = tmp_path / "out", tmp_path / "weights"
     first = trained(out)
@@ -108,7 +108,7 @@ def test_fine_tuning_that_went_on_gives_the_weights(tmp_path, stage):
     assert load_weights(target / "release.safetensors").sha256 == digest
 
 
-@pytest.mark.parametrize("stage", ["mean", "blended"])
+@pytest.mark.parametrize("stage", ["mean", "blended", "joined"])
 def test_a_mean_of_stages_gives_the_weights_and_has_no_log(tmp_path, stage):
     out, target = tmp_path / "out", tmp_path / "weights"
     digest = trained(out)
