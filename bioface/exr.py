@@ -52,30 +52,42 @@ def write_exr(
     BiofaceError
         The file cannot be written, or exists and `overwrite` is false.
     """
+    with replacing(path, overwrite=overwrite) as temporary:
+        fill_exr(temporary, channels, name=path, full_precision=full_precision)
+
+
+def fill_exr(
+    temporary: str | os.PathLike[str],
+    channels: Mapping[str, np.ndarray],
+    *,
+    name: str | os.PathLike[str],
+    full_precision: Collection[str] | None = None,
+) -> None:
+    """`write_exr` into a file that `bioface.atomic.replacing` gave; messages call it `name`."""
     openexr = _openexr()
     if not channels:
-        raise InputError(f"{path}: no channels to write")
+        raise InputError(f"{name}: no channels to write")
     shape = next(iter(channels.values())).shape
     planes: dict[str, np.ndarray] = {}
-    for name in sorted(channels):
-        single = full_precision is None or name in full_precision
+    for channel in sorted(channels):
+        single = full_precision is None or channel in full_precision
         with np.errstate(over="ignore"):
-            plane = np.ascontiguousarray(channels[name], np.float32 if single else np.float16)
+            plane = np.ascontiguousarray(channels[channel], np.float32 if single else np.float16)
         if plane.shape != shape or plane.ndim != 2:
-            raise InputError(f"{path}: channel {name} has shape {plane.shape}, expected {shape}")
+            raise InputError(f"{name}: channel {channel} has shape {plane.shape}, expected {shape}")
         if not np.isfinite(plane).all():
-            raise InputError(f"{path}: channel {name} holds values that are not finite")
-        planes[name] = plane
-    if openexr is None:
-        with replacing(path, overwrite=overwrite) as temporary:
-            write_planes(temporary, planes)
-        return
-    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
-    with replacing(path, overwrite=overwrite) as temporary:
-        try:
+            raise InputError(f"{name}: channel {channel} holds values that are not finite")
+        planes[channel] = plane
+    try:
+        if openexr is None:
+            write_planes(os.fspath(temporary), planes)
+        else:
+            header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
             openexr.File(header, planes).write(os.fspath(temporary))
-        except RuntimeError as error:
-            raise BiofaceError(f"{path}: cannot be written; is the disk full?") from error
+    except OSError as error:
+        raise BiofaceError(f"{name}: cannot be written ({error.strerror or error})") from error
+    except RuntimeError as error:
+        raise BiofaceError(f"{name}: cannot be written; is the disk full?") from error
 
 
 def read_exr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

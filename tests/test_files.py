@@ -118,6 +118,31 @@ def test_damaged_npz_files_are_named(tmp_path, compressed):
             read_npz(path, ["a"], "write it anew")
 
 
+def test_damaged_npz_files_are_named_by_all_who_read_them(tmp_path, monkeypatch):
+    pytest.importorskip("scipy")
+    from bioface import SkinModel
+    from bioface.learn import proxy
+    from synth.sample.skin import Residuals
+
+    path = tmp_path / "face_shape.npz"
+    noise = np.random.default_rng(0).random((64, 64))
+    names = ("points", "normals", "landmarks", "wavelength", "reflectance", "subject")
+    np.savez_compressed(path, **dict.fromkeys(names, noise))
+    content = bytearray(path.read_bytes())
+    content[100:-2000] = bytes(len(content) - 2100)
+    monkeypatch.setattr(proxy, "DATA", tmp_path)
+    for bad in (bytes(content), b"", b"PK\3\4"):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"face_shape\.npz: not a readable.*install bioface"):
+            proxy._face.__wrapped__()
+        with pytest.raises(InputError, match=r"face_shape\.npz: not a readable npz file; spectra"):
+            Residuals.load(path, SkinModel.load())
+    words = np.full((2, 3), "x")
+    np.savez(path, wavelength=np.arange(3), reflectance=words, subject=["a", "b"])
+    with pytest.raises(InputError, match=r"face_shape\.npz: wavelength and reflectance must hold"):
+        Residuals.load(path, SkinModel.load())
+
+
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     from bioface.atomic import replacing
     from bioface.photo.edit import edit, find_photo
-    from bioface.photo.files import png_bytes
+    from bioface.photo.files import PNG_SIGNATURE, png_bytes
     from bioface.photo.result import read_estimate
 
     target = Path(options.out)
@@ -64,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
             illuminant=options.illuminant,
             rebalance=options.rebalance,
         )
-        if source.suffix.lower() == ".png" and np.array_equal(edited, srgb):
+        content = source.read_bytes()
+        if content.startswith(PNG_SIGNATURE) and np.array_equal(edited, srgb):
             # Its depth, profile and metadata are the photo's too.
-            temporary.write_bytes(source.read_bytes())
+            temporary.write_bytes(content)
         else:
             temporary.write_bytes(png_bytes(edited, bits))
     print(target)

@@ -102,15 +102,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read every photo; 1 when any could not be read, after all the others are done."""
+    """Read every photo; 1 when any failed, after all the others are done."""
     from bioface.photo.files import find_photos
     from bioface.photo.known import KnownScene
     from bioface.photo.network import load_network
+    from bioface.photo.read import check_size
     from bioface.photo.result import check_outputs
     from bioface.photo.shoot import shared_scene
 
     if options.albedo:
         _refuse_with_albedo(options)
+    check_size(options.size)
     photos = find_photos(options.photos)
     if options.face_box and len(photos) > 1:
         raise InputError(f"--face-box tells of one photo, but {len(photos)} are given")
@@ -134,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
         work = partial(_estimate_one, options, model, known)
     failed = len(photos) - len(_for_each(readable, work))
     if failed and len(photos) > 1:
-        print(f"bioface: {failed} of {len(photos)} photos could not be read", file=sys.stderr)
+        print(f"bioface: {failed} of {len(photos)} photos failed", file=sys.stderr)
     return 1 if failed else 0
 
 

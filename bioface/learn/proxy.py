@@ -15,7 +15,7 @@ from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import ConvexHull
 
-from bioface.errors import BiofaceError
+from bioface.npz import read_npz
 from bioface.spectral.tables import DATA
 
 _JAW = 17
@@ -27,12 +27,8 @@ _BLUR = 0.012
 
 @cache
 def _face() -> dict[str, np.ndarray]:
-    path = DATA / "face_shape.npz"
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name].astype(np.float64) for name in _PARTS}
-    except (OSError, KeyError, ValueError) as error:
-        raise BiofaceError(f"{path}: cannot be read ({error}); install bioface again") from error
+    arrays = read_npz(DATA / "face_shape.npz", _PARTS, "install bioface again")
+    return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
 _PARTS = ("points", "normals", "landmarks")

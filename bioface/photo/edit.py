@@ -9,9 +9,9 @@ import numpy as np
 
 from bioface.errors import InputError
 from bioface.photo.continued import continued
-from bioface.photo.files import read_photo_depth
+from bioface.photo.files import pixels_sha256, read_photo_depth
 from bioface.photo.known import read_light
-from bioface.photo.read import nearest_share, pixels_sha256
+from bioface.photo.read import nearest_share
 from bioface.photo.result import Estimate, FaceEstimate
 from bioface.spectral.camera import raw_to_xyz
 from bioface.spectral.colour import SRGB_TO_XYZ, apply_tone, remove_tone
@@ -64,7 +64,8 @@ def edit(
     Raises
     ------
     InputError
-        A factor out of range, an unknown light, or a photo of another size than the estimate's.
+        A factor out of range, an unknown light, a photo of another size than the estimate's, or an
+        estimate whose numbers give no finite picture.
     """
     factors = {"melanin": melanin, "haemoglobin": haemoglobin, "specular": specular}
     for name, factor in factors.items():
@@ -92,6 +93,8 @@ def edit(
             part = np.unravel_index(pixels[start : start + _ROWS], inside.shape)
             edited[part] = _edit_pixels(srgb[part], part, face, estimate, factors, light, rebalance)
         _carry_on(srgb, edited, np.where(inside, estimate.maps["mask"], 0), face)
+    if not np.isfinite(edited).all():
+        raise InputError("the estimate's numbers give no picture; estimate the photo again")
     return edited
 
 

@@ -5,7 +5,6 @@ Where the faces are known, numpy and onnxruntime are enough.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from bioface.photo.crop import SIZES, Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
 from bioface.photo.explain import scene_of
 from bioface.photo.face import Face, FaceBox
-from bioface.photo.files import read_photo, to_bytes
+from bioface.photo.files import pixels_sha256, read_photo, to_bytes
 from bioface.photo.find import can_find, find_faces
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.levels import levelled
@@ -229,10 +228,7 @@ def ask(
     InputError
         The size is out of range, or these weights cannot be told what is known.
     """
-    if size is not None and not SIZES[0] <= size <= SIZES[1]:
-        raise InputError(
-            f"size {size}: the network sees faces in squares of {SIZES[0]}-{SIZES[1]} pixels a side"
-        )
+    check_size(size)
     side = -(-(size or network.size) // MULTIPLE) * MULTIPLE
     landmarks = face.landmarks if isinstance(face, Face) else None
     crop = Crop.around_box(face.box, side) if landmarks is None else Crop.around(landmarks, side)
@@ -259,6 +255,14 @@ def ask(
     return SeenFace(face, found, crop, reading)
 
 
+def check_size(size: int | None) -> None:
+    """InputError for a size in which no network sees faces; None is that of its training."""
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise InputError(
+            f"size {size}: the network sees faces in squares of {SIZES[0]}-{SIZES[1]} pixels a side"
+        )
+
+
 def as_srgb(photo: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 sRGB in 0-1 of a uint8 or floating array; InputError for another."""
     if photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 1:
@@ -270,11 +274,6 @@ def as_srgb(photo: np.ndarray) -> np.ndarray:
     if not np.isfinite(photo).all() or photo.min() < 0 or photo.max() > 1:
         raise InputError("a photo with values that are not in 0-1; give sRGB floats in 0-1")
     return photo.astype(np.float32)
-
-
-def pixels_sha256(srgb: np.ndarray) -> str:
-    """Checksum of a photo's pixels in eight bits: tells whether two files hold one picture."""
-    return hashlib.sha256(to_bytes(srgb).tobytes()).hexdigest()
 
 
 def nearest_share(

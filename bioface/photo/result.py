@@ -18,8 +18,9 @@ import numpy as np
 from bioface import __version__
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
-from bioface.exr import read_exr, write_exr
+from bioface.exr import fill_exr, read_exr
 from bioface.photo.face import FaceBox
+from bioface.photo.files import is_photo_of
 from bioface.spectral.camera import METHODS, Method
 from bioface.spectral.formation import Camera
 from bioface.spectral.illuminant import NAMES, Illuminant, cct
@@ -31,6 +32,13 @@ STDS = ("melanin_std", "haemoglobin_std")
 """Maps that an estimate may lack: earlier ones, and those of networks that give none."""
 
 SUFFIXES = (".exr", ".json", ".png")
+
+_MOST = float(np.finfo(np.float32).max)
+_RANGES = {
+    **dict.fromkeys(("melanin", "haemoglobin", "mask"), (0.0, 1.0)),
+    **dict.fromkeys(("diffuse_shading", "specular_shading", *STDS), (0.0, _MOST)),
+}
+_ROUNDING = 1e-3  # of maps that went through half floats
 
 CCT_RANGE = (1000.0, 40000.0)
 """K: where `bioface.spectral.illuminant.cct` holds."""
@@ -120,25 +128,51 @@ class FaceEstimate(FaceBox):
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> FaceEstimate:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError for another layout."""
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        InputError
+            A value that no estimate has; names it.
+        KeyError, TypeError, ValueError
+            Another layout.
+        """
         light, camera = entry["illuminant"], entry["camera"]
-        left, top, right, bottom = map(float, entry["face_box"])
+        left, top, right, bottom = _array("face_box", entry["face_box"], (4,)).tolist()
         method, landmarks = camera["method"], entry["landmarks"]
-        if method not in METHODS:
-            raise ValueError(f"raw to XYZ method {method!r}")
-        return cls(
+        weights = [light["weights"][name] for name in NAMES]
+        found = cls(
             box=(left, top, right, bottom),
-            landmarks=None if landmarks is None else _array(landmarks, (68, 2)),
+            landmarks=None if landmarks is None else _array("landmarks", landmarks, (68, 2)),
             skin=dict(entry["skin"]),
-            illuminant_weights={name: float(light["weights"][name]) for name in NAMES},
-            daylight_kelvin=float(light["daylight_kelvin"]),
-            spd=_array(light["spd"], (33,)),
-            b=np.asarray(camera["b"], np.float64),
-            sensitivities=_array(camera["sensitivities"], (33, 3)),
-            gains=_array(camera["gains"], (2,)),
-            tone=_array(camera["tone"], (2,)),
+            illuminant_weights=dict(
+                zip(NAMES, _array("weights", weights, (len(NAMES),)).tolist(), strict=True)
+            ),
+            daylight_kelvin=float(_array("daylight_kelvin", light["daylight_kelvin"], ())),
+            spd=_array("spd", light["spd"], (33,)),
+            b=_array("b", camera["b"], (len(camera["b"]),)),
+            sensitivities=_array("sensitivities", camera["sensitivities"], (33, 3)),
+            gains=_array("gains", camera["gains"], (2,)),
+            tone=_array("tone", camera["tone"], (2,)),
             method=cast(Method, method),
         )
+        curves = found.sensitivities
+        for sound, complaint in (
+            (left < right and top < bottom, "face_box is empty"),
+            (min(found.illuminant_weights.values()) >= 0, "weights: one is negative"),
+            (found.daylight_kelvin > 0, "daylight_kelvin is not above 0"),
+            (found.spd.min() >= 0 < found.spd.max(), "spd is negative or 0 throughout"),
+            (
+                curves.min() >= 0 < curves.max(axis=0).min(),
+                "sensitivities are negative or 0 throughout",
+            ),
+            (found.gains.min() > 0, "gains are not above 0"),
+            (abs(found.tone[1]) < 1, "tone: its contrast is not within 1"),
+            (method in METHODS, f"method {method!r} is not known"),
+        ):
+            if not sound:
+                raise InputError(complaint)
+        return found
 
 
 @dataclass(frozen=True)
@@ -225,13 +259,30 @@ def write_estimate(
 ) -> Path:
     """Write an estimate's files, see `write_files`; returns the path of the EXR.
 
+    The photo itself is neither replaced nor removed.
+
     Parameters
     ----------
     picture
         The montage (h, w, 3) uint8, see `bioface.photo.montage`; None for no PNG.
+
+    Raises
+    ------
+    BiofaceError
+        As `write_files`, or the picture would replace the photo.
     """
+    png = Path(folder) / f"{stem}.png"
+    own = png.is_file() and is_photo_of(png, estimate.photo)
+    if own and overwrite and picture is not None:
+        raise BiofaceError(f"{png}: its picture would replace it; name another folder")
     return write_files(
-        folder, stem, estimate.channels(), estimate.to_json(), picture, overwrite=overwrite
+        folder,
+        stem,
+        estimate.channels(),
+        estimate.to_json(),
+        picture,
+        overwrite=overwrite,
+        keep_picture=own,
     )
 
 
@@ -251,6 +302,7 @@ def write_files(
     picture: np.ndarray | None,
     *,
     overwrite: bool = False,
+    keep_picture: bool = False,
 ) -> Path:
     """Write `stem`.exr, .json and .png, all or none of them; returns the path of the EXR.
 
@@ -265,6 +317,8 @@ def write_files(
     overwrite
         Replace existing files, and remove an earlier PNG where there is no new one; otherwise any
         of them is an error.
+    keep_picture
+        Leave a PNG where there is no new one.
 
     Raises
     ------
@@ -284,13 +338,13 @@ def write_files(
                 stack.enter_context(replacing(path, overwrite=overwrite))
                 for path in (paths if picture is not None else paths[:2])
             )
-            write_exr(exr, channels)
+            fill_exr(exr, channels, name=paths[0])
             text.write_text(_json_text(numbers), encoding="utf-8")
             if picture is not None:
                 from PIL import Image
 
                 Image.fromarray(picture).save(png[0], format="PNG")
-        if picture is None and overwrite:
+        if picture is None and overwrite and not keep_picture:
             paths[2].unlink(missing_ok=True)
     return paths[0]
 
@@ -332,33 +386,68 @@ def read_estimate(path: str | os.PathLike[str]) -> Estimate:
     Raises
     ------
     InputError
-        A file is missing or damaged, or was not written by `bioface estimate`.
+        A file is missing or damaged, was not written by `bioface estimate`, or holds a value that
+        no estimate has.
     """
     given = Path(path)
     base = given.with_suffix("") if given.suffix.lower() in SUFFIXES else given
     exr, numbers = Path(f"{base}.exr"), Path(f"{base}.json")
     if not numbers.is_file():
         raise InputError(f"{numbers}: no such file; give a result of bioface estimate")
-    planes = read_exr(exr)
+    maps = _read_maps(exr)
     try:
         content = json.loads(numbers.read_text(encoding="utf-8"))
         faces = tuple(FaceEstimate.from_json(entry) for entry in content["faces"])
-        constants = {name: float(v) for name, v in content["skin_constants"].items()}
-        skin = SkinModel.load(content["skin_model"]).with_constants(**constants)
+        skin = _read_skin(content)
         photo = {key: content["photo"].get(key) for key in ("path", "sha256")}
+        for key, value in photo.items():
+            if not isinstance(value, str | None):
+                raise InputError(f"photo.{key} is no text")
         known = dict(content.get("known", {}))
-        stds = (name for name in STDS if name in planes)
-        maps = {name: planes[name] for name in (*SCALARS, *stds)}
-        for name in COLOURS:
-            maps[name] = np.stack([planes[f"{name}.{c}"] for c in "RGB"], axis=-1)
         version, sha256 = str(content["version"]), str(content["weights_sha256"])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except InputError as error:
+        raise InputError(f"{numbers}: {error}; estimate the photo again") from error
+    except OSError as error:
+        raise InputError(f"{numbers}: cannot be read ({error.strerror})") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{base}: not a result of this version of bioface estimate") from error
     if not faces:
         raise InputError(f"{numbers}: lists no faces")
     return Estimate(maps, faces, skin, sha256, photo, known, version)
+
+
+def _read_maps(exr: Path) -> dict[str, np.ndarray]:
+    """The maps of an estimate's EXR; InputError names a channel that is missing or unsound."""
+    planes = read_exr(exr)
+    scalars = (*SCALARS, *(name for name in STDS if name in planes))
+    for name in (*scalars, *(f"{colour}.{c}" for colour in COLOURS for c in "RGB")):
+        if name not in planes:
+            raise InputError(
+                f"{exr}: no channel {name}; not a result of this version of bioface estimate"
+            )
+        plane, (low, high) = planes[name], _RANGES.get(name, (-_MOST, _MOST))
+        if plane.shape != planes[SCALARS[0]].shape:
+            raise InputError(f"{exr}: channel {name} has another size; estimate the photo again")
+        if not low - _ROUNDING <= plane.min() <= plane.max() <= high + _ROUNDING:
+            raise InputError(
+                f"{exr}: channel {name} holds values of {plane.min():g} to {plane.max():g}, as no "
+                "estimate has; estimate the photo again"
+            )
+    maps = {name: planes[name].clip(*_RANGES[name]) for name in scalars}
+    for name in COLOURS:
+        maps[name] = np.stack([planes[f"{name}.{c}"] for c in "RGB"], axis=-1)
+    return maps
+
+
+def _read_skin(content: Mapping[str, Any]) -> SkinModel:
+    """The skin model of `skin_record`; InputError for one whose reflectance is no number."""
+    constants = {name: float(value) for name, value in content["skin_constants"].items()}
+    skin = SkinModel.load(content["skin_model"]).with_constants(**constants)
+    with np.errstate(all="ignore"):
+        shown = skin.reflectance(np.linspace(0, 1, 11)[:, None], np.linspace(0, 1, 11))
+    if not np.isfinite(shown).all():
+        raise InputError("skin_constants give no reflectance")
+    return skin
 
 
 def check_outputs(
@@ -372,9 +461,11 @@ def check_outputs(
     Raises
     ------
     BiofaceError
-        The folder cannot be made or written to, a result exists and `overwrite` is false, or a
-        result would replace its own photo.
+        The folder has no name, cannot be made or written to, a result exists and `overwrite` is
+        false, or a result would replace its own photo.
     """
+    if not os.fspath(folder):
+        raise InputError("--out names no folder; name one, or . for this one")
     target = Path(folder)
     try:
         existing = next(place for place in (target, *target.absolute().parents) if place.exists())
@@ -410,8 +501,10 @@ def _rounded(values: Any, digits: int) -> Any:
     return np.round(np.asarray(values, np.float64), digits).tolist()
 
 
-def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(values, np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"shape {array.shape} instead of {shape}")
+    if array.shape != shape:
+        raise ValueError(f"{name}: shape {array.shape} instead of {shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: not finite")
     return array

@@ -17,6 +17,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from bioface.errors import InputError
+from bioface.npz import read_npz
 from bioface.spectral.backend import Array, as_array, common, like, table_like
 from bioface.spectral.colour import WHITE_XYZ, observer, reflectance_weights
 from bioface.spectral.grid import BANDS, WAVELENGTHS, resample
@@ -173,18 +174,22 @@ def read_measured(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], np.nda
     Raises
     ------
     InputError
-        The file is missing or no such table.
+        The file is missing, damaged or no such table.
     """
+    advice = "no measured cameras, which have wavelength (W), sens (N, W, 3) and names (N)"
+    arrays = read_npz(path, ("wavelength", "sens", "names"), advice)
     try:
-        with np.load(path, allow_pickle=False) as data:
-            names = tuple(str(name) for name in data["names"])
-            values = np.swapaxes(data["sens"].astype(np.float64), 1, 2)
-            sensitivities = np.swapaxes(resample(data["wavelength"], values), 1, 2)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: no measured cameras (needs wavelength, sens and names)"
-        ) from error
-    return names, normalised(sensitivities)
+        values = np.swapaxes(np.asarray(arrays["sens"], np.float64), 1, 2)
+        sensitivities = np.swapaxes(resample(arrays["wavelength"], values), 1, 2)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a table of numbers; {advice}") from error
+    if sensitivities.shape != (*arrays["names"].shape, BANDS, 3):
+        raise InputError(f"{path}: sens has shape {arrays['sens'].shape}; {advice}")
+    if not np.isfinite(sensitivities).all():
+        raise InputError(f"{path}: holds NaN or infinite values; leave those cameras out")
+    return tuple(map(str, arrays["names"])), normalised(sensitivities)
 
 
 @cache
@@ -194,15 +199,15 @@ def _truncated(path: Path, components: int) -> CameraModel:
 
 @cache
 def _read(path: Path) -> CameraModel:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if not np.array_equal(data["wavelength"], WAVELENGTHS):
-                raise InputError(f"{path}: its wavelengths are not 400-720 nm every 10 nm")
-            arrays = [data[name] for name in ("mean", "components", "deviations")]
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: no camera model (make one with scripts/fit_cameras)") from error
+    names = ("mean", "components", "deviations")
+    advice = "make a camera model with scripts/fit_cameras"
+    read = read_npz(path, ("wavelength", *names), advice)
+    if not np.array_equal(read["wavelength"], WAVELENGTHS):
+        raise InputError(f"{path}: its wavelengths are not 400-720 nm every 10 nm")
+    arrays = [read[name] for name in names]
+    count = read["deviations"].shape
+    if [array.shape for array in arrays] != [(BANDS, 3), (*count, BANDS, 3), count]:
+        raise InputError(f"{path}: its arrays do not fit each other; {advice}")
     for array in arrays:
         array.flags.writeable = False
     return CameraModel(*arrays)

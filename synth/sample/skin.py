@@ -16,6 +16,7 @@ import numpy as np
 from bioface import SkinModel
 from bioface.errors import InputError
 from bioface.evaluate.fit_skin import from_coordinates, predictor, solve, starts
+from bioface.npz import read_npz
 from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.population import OXYGENATION, SCATTERING_LOG_SD
 from bioface.spectral.units import MELANIN_RANGE, to_unit
@@ -146,25 +147,17 @@ def sample_off_model(
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    try:
-        with np.load(path) as file:
-            missing = {"wavelength", "reflectance", "subject"} - set(file)
-            if missing:
-                raise InputError(f"{path}: holds no array {min(missing)!r}")
-            wavelength, reflectance, subject = (
-                file[name] for name in ("wavelength", "reflectance", "subject")
-            )
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable npz file of spectra") from error
-    if reflectance.shape != (len(subject), len(wavelength)):
+    names = ("wavelength", "reflectance", "subject")
+    arrays = read_npz(path, names, f"spectra of people have {', '.join(names)}")
+    wavelength, reflectance, subject = (arrays[name] for name in names)
+    if reflectance.shape != (*subject.shape, *wavelength.shape) or reflectance.ndim != 2:
         raise InputError(
             f"{path}: reflectance has shape {reflectance.shape}, not (people's spectra, bands)"
         )
-    return wavelength.astype(np.float64), reflectance.astype(np.float64), subject
+    try:
+        return wavelength.astype(np.float64), reflectance.astype(np.float64), subject
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: wavelength and reflectance must hold numbers") from error
 
 
 def _is_held_out(name: str) -> bool:

@@ -101,7 +101,7 @@ def test_a_bad_photo_does_not_stop_the_others(tmp_path, photo, weights, capsys):
     assert "broken.jpg: not an image" in errors[0]
     assert "beach.png: no face found" in errors[1]
     assert "missing.jpg: no such photo" in errors[2]
-    assert "3 of 4 photos could not be read" in errors[3]
+    assert "3 of 4 photos failed" in errors[3]
 
 
 def test_a_face_box_needs_no_landmarks(tmp_path, photo, weights, capsys):
@@ -138,6 +138,17 @@ def test_a_folder_of_photos(tmp_path, photo, weights):
     assert (out / "a.exr").exists()
 
 
+def test_a_folder_that_takes_its_own_results(tmp_path, portrait, weights, capsys):
+    Image.fromarray(portrait).save(tmp_path / "q.jpg")
+    again = ("estimate", tmp_path, "--out", tmp_path, "--weights", weights)
+    assert run(*again) == 0
+    capsys.readouterr()
+    assert run(*again) == 1
+    assert "q.exr: exists already; pass --overwrite" in capsys.readouterr().err
+    assert run(*again, "--overwrite") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"q.exr", "q.jpg", "q.json", "q.png"}
+
+
 def test_refusals_before_any_work(tmp_path, photo, weights, capsys, monkeypatch):
     def no_work(*_arguments, **_keywords):
         raise AssertionError("work was started")
@@ -150,6 +161,8 @@ def test_refusals_before_any_work(tmp_path, photo, weights, capsys, monkeypatch)
         ((photo, "--out", photo / "below"), "not a folder"),
         ((photo, "--out", photo), "not a folder"),
         ((photo, "--out", tmp_path, "--overwrite"), "its picture would replace it"),
+        ((photo, "--out", ""), "--out names no folder"),
+        ((photo, "--out", out, "--size", 8), "size 8: the network sees faces in squares of 32"),
     ]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "person.json").touch()

@@ -10,8 +10,7 @@ import pytest
 from bioface.cli import main
 from bioface.errors import InputError
 from bioface.photo.edit import edit, photo_of, relit
-from bioface.photo.files import to_bytes
-from bioface.photo.read import pixels_sha256
+from bioface.photo.files import pixels_sha256, read_photo, to_bytes
 from bioface.photo.result import write_estimate
 from bioface.spectral.colour import apply_tone
 from bioface.spectral.formation import decode
@@ -177,6 +176,43 @@ def test_refused_edits(by_hand, change, message):
     photo, estimate = by_hand
     with pytest.raises(InputError, match=message):
         edit(photo, estimate, **change)
+
+
+@pytest.mark.filterwarnings("ignore:overflow|invalid:RuntimeWarning")
+def test_an_edit_is_never_without_numbers(by_hand):
+    photo, estimate = by_hand
+    maps = dict(estimate.maps, diffuse_shading=np.full((40, 60), 3e38, np.float32))
+    gains = np.array([50.0, 0.01])
+    odd = replace(estimate, maps=maps, faces=(replace(estimate.faces[0], gains=gains),))
+    with pytest.raises(InputError, match="estimate the photo again"):
+        edit(photo, odd, melanin=2)
+
+
+def test_a_photo_is_copied_where_it_is_a_png_whatever_its_name(tmp_path, by_hand):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("OpenEXR")
+    photo = to_bytes(by_hand[0])
+    for name, kind in (("a.png", "JPEG"), ("b.jpg", "PNG")):
+        source, out = tmp_path / name, tmp_path / f"{name}.out.png"
+        image.fromarray(photo).save(source, format=kind)
+        read = read_photo(source)
+        record = {"path": name, "sha256": pixels_sha256(read)}
+        write_estimate(tmp_path, "result", replace(by_hand[1], photo=record), None, overwrite=True)
+        assert main(["edit", str(tmp_path / "result"), "--out", str(out)]) == 0
+        with image.open(out) as written:
+            assert written.format == "PNG"
+            assert np.array_equal(np.asarray(written), to_bytes(read))
+        assert (out.read_bytes() == source.read_bytes()) == (kind == "PNG")
+
+
+def test_a_damaged_result_is_one_line(tmp_path, by_hand, capsys):
+    pytest.importorskip("OpenEXR")
+    path = write_estimate(tmp_path, "a", replace(by_hand[1], photo={"path": 5}), None)
+    assert main(["edit", str(path), "--melanin", "2", "--out", str(tmp_path / "b.png")]) == 1
+    error = capsys.readouterr().err
+    assert "a.json: photo.path is no text" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_photo_of_another_size(by_hand):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
 
 from bioface.errors import InputError
-from bioface.photo.files import find_photos, read_photo, to_bytes
+from bioface.photo.files import find_photos, pixels_sha256, read_photo, read_photo_depth, to_bytes
 
 pytest.importorskip("PIL")
 cv2 = pytest.importorskip("cv2")
@@ -96,8 +99,6 @@ def test_embedded_profile_is_honoured(tmp_path, gradient):
 
 def _linear_grey() -> bytes:
     """An ICC profile of grey values that are proportional to light: Pillow cannot make one."""
-    import struct
-
     header = struct.pack(">I4sI4s4s4s", 0, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
     header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3I", 63190, 65536, 54061)
     header = header.ljust(128, b"\0")
@@ -150,16 +151,17 @@ def test_exif_orientation(tmp_path, gradient, orientation, deep):
 
 def _as_sixteen_bits(path, stored, exif) -> None:
     """The same picture as a sixteen-bit PNG with the same EXIF: Pillow cannot write one."""
-    import struct
-    import zlib
-
-    _, encoded = cv2.imencode(".png", stored[..., ::-1].astype(np.uint16) * 257)
-    content = encoded.tobytes()
     body = exif.tobytes().removeprefix(b"Exif\x00\x00")
-    chunk = b"eXIf" + body
+    path.write_bytes(_with_chunk(stored.astype(np.uint16) * 257, b"eXIf", body))
+
+
+def _with_chunk(stored, kind: bytes, body: bytes) -> bytes:
+    """A PNG of what is stored with one more chunk."""
+    content = cv2.imencode(".png", stored[..., ::-1])[1].tobytes()
+    chunk = kind + body
     chunk = struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     header = 8 + 25
-    path.write_bytes(content[:header] + chunk + content[header:])
+    return content[:header] + chunk + content[header:]
 
 
 def test_truncated_jpeg(tmp_path, astronaut):
@@ -177,6 +179,71 @@ def test_not_an_image(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"note\.jpg: not an image"):
         read_photo(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [("float32", 1), ("float64", 1), ("float32", 3), ("int32", 1), ("int16", 1)],
+)
+def test_tiffs_of_other_numbers_are_refused(tmp_path, gradient, kind, channels):
+    values = (gradient if channels == 3 else gradient[..., 0]).astype(kind)
+    uncompressed = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
+    assert cv2.imwrite(str(tmp_path / "a.tif"), values, uncompressed)
+    with pytest.raises(
+        InputError, match=r"a\.tif: floating-point \(or 32-bit\) TIFF; save it in 8"
+    ):
+        read_photo(tmp_path / "a.tif")
+
+
+def test_floating_point_images_of_other_formats_are_refused(tmp_path, gradient):
+    Image.fromarray(gradient[..., 0].astype(np.float32) / 255).save(tmp_path / "a.pfm")
+    with pytest.raises(InputError, match=r"a\.pfm: floating-point"):
+        read_photo(tmp_path / "a.pfm")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bit_tiff_keeps_its_precision(tmp_path, gradient, channels):
+    deep = (gradient if channels == 3 else gradient[..., 0]).astype(np.uint16) * 200 + 7
+    assert cv2.imwrite(str(tmp_path / "a.tif"), deep[..., ::-1] if channels == 3 else deep)
+    photo, bits = read_photo_depth(tmp_path / "a.tif")
+    assert bits == 16
+    assert np.allclose(photo, (deep if channels == 3 else deep[..., None]) / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("block", [b"garbage!", b"II"])
+def test_damaged_exif_turns_nothing(tmp_path, gradient, suffix, block):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(gradient).save(path, dpi=(72, 72))
+    plain = read_photo(path)
+    Image.fromarray(gradient).save(path, dpi=(72, 72), exif=b"Exif\0\0" + block)
+    assert np.array_equal(read_photo(path), plain)
+
+
+def test_the_orientation_is_read_beside_other_exif_that_is_damaged(tmp_path, gradient):
+    turned = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    text_for_a_number = struct.pack(">HHI4s", 0x011A, 2, 4, b"abc")
+    block = struct.pack(">2sHIH", b"MM", 42, 8, 2) + turned + text_for_a_number + bytes(4)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(gradient).save(path, quality=95)
+    plain = read_photo(path)
+    Image.fromarray(gradient).save(path, quality=95, exif=b"Exif\0\0" + block)
+    assert np.array_equal(read_photo(path), np.rot90(plain, -1))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_damaged_profile_is_not_spoken_of(tmp_path, gradient, capfd, bits):
+    path = tmp_path / "a.png"
+    profile = b"not a profile" * 20
+    if bits == 8:
+        Image.fromarray(gradient).save(path, icc_profile=profile)
+    else:
+        stored = gradient.astype(np.uint16) * 257
+        path.write_bytes(_with_chunk(stored, b"iCCP", b"icc\0\0" + zlib.compress(profile)))
+    photo, found = read_photo_depth(path)
+    assert found == bits
+    assert np.array_equal(to_bytes(photo), gradient)
+    assert capfd.readouterr().err == ""
 
 
 def test_missing(tmp_path):
@@ -216,9 +283,41 @@ def test_one_stem_twice_is_refused(tmp_path):
         find_photos([tmp_path / "a.jpg", tmp_path / "a.png"])
 
 
-def test_one_file_twice_is_refused(tmp_path):
-    with pytest.raises(InputError, match="would both be written as a"):
-        find_photos([tmp_path / "a.jpg", tmp_path / "a.jpg"])
+def test_one_file_twice_counts_once(tmp_path, gradient):
+    Image.fromarray(gradient).save(tmp_path / "a.jpg")
+    given = [tmp_path / "a.jpg", tmp_path / "none.jpg", tmp_path, f"{tmp_path}/../{tmp_path.name}"]
+    found = find_photos([*given, tmp_path / "none.jpg"])
+    assert found == [tmp_path / "a.jpg", tmp_path / "none.jpg"]
+
+
+OURS = {"skin_model": "calibrated", "skin_constants": {}, "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "left_out"),
+    [
+        (OURS, True),
+        ({**OURS, "photo": {"path": "b.jpg", "sha256": "own"}}, True),
+        ({**OURS, "photo": {"path": "moved.jpg", "sha256": "other"}}, True),
+        ({**OURS, "photo": {"path": "moved.jpg", "sha256": "own"}}, False),
+        ({**OURS, "photo": {"path": "a.png"}}, False),
+        ({**OURS, "photo": {"path": None, "sha256": "own"}}, False),
+        ({**OURS, "photo": 5}, False),
+        ({"version": "1"}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_pictures_of_results_are_no_photos(tmp_path, gradient, content, left_out):
+    for name in ("b.jpg", "a.png"):
+        Image.fromarray(gradient).save(tmp_path / name)
+    (tmp_path / "a.exr").touch()
+    if content is not None:
+        own = pixels_sha256(read_photo(tmp_path / "a.png"))
+        (tmp_path / "a.json").write_text(json.dumps(content).replace('"own"', f'"{own}"'))
+    names = [path.name for path in find_photos([tmp_path])]
+    assert names == (["b.jpg"] if left_out else ["a.png", "b.jpg"])
+    assert find_photos([tmp_path / "a.png"]) == [tmp_path / "a.png"]
 
 
 def test_folder_without_photos(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
 from bioface.photo import result
+from bioface.photo.files import pixels_sha256, png_bytes
 from bioface.photo.montage import montage
 from bioface.photo.result import STDS, check_outputs, read_estimate, write_estimate
 from bioface.spectral.grid import WAVELENGTHS
@@ -105,7 +108,7 @@ def test_a_failure_leaves_nothing(tmp_path, by_hand, monkeypatch):
     def full(*_arguments, **_keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(result, "write_exr", full)
+    monkeypatch.setattr(result, "fill_exr", full)
     with pytest.raises(BiofaceError, match="No space left"):
         write_estimate(tmp_path, "a", estimate, PICTURE)
     assert list(tmp_path.iterdir()) == []
@@ -157,6 +160,8 @@ def test_outputs_are_checked_before_work(tmp_path):
     folder = tmp_path / "new" / "folder"
     check_outputs(folder, ["a"])
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="--out names no folder"):
+        check_outputs("", ["a"])
     folder.mkdir(parents=True)
     (folder / "b.png").touch()
     check_outputs(folder, ["a"])
@@ -179,6 +184,120 @@ def test_damaged_results(tmp_path, by_hand):
     write_exr(tmp_path / "a.exr", {"melanin": np.zeros((4, 4), np.float32)})
     with pytest.raises(InputError, match="not a result of this version"):
         read_estimate(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("photo", "path"), 5, r"photo\.path is no text"),
+        (("photo", "sha256"), [], r"photo\.sha256 is no text"),
+        (("skin_constants", "melanin_power"), float("nan"), "skin_constants give no reflectance"),
+        (("skin_constants", "wax"), 1.0, "skin model calibrated has no constant 'wax'"),
+        (("skin_model",), "wax", "unknown skin model 'wax'"),
+        (("face_box",), [5, 5, float("nan"), 9], "face_box: not finite"),
+        (("face_box",), [5, 5, 5, 9], "face_box is empty"),
+        (("landmarks",), [[float("inf"), 1]] * 68, "landmarks: not finite"),
+        (("illuminant", "weights", "A"), -0.5, "weights: one is negative"),
+        (("illuminant", "daylight_kelvin"), 0, "daylight_kelvin is not above 0"),
+        (("illuminant", "spd"), [0] * 33, "spd is negative or 0 throughout"),
+        (("illuminant", "spd"), [-1, *[1] * 32], "spd is negative or 0 throughout"),
+        (("camera", "b"), [float("nan")], "b: not finite"),
+        (("camera", "sensitivities"), [[1, 0, 1]] * 33, "sensitivities are negative or 0"),
+        (("camera", "gains"), [0, 1], "gains are not above 0"),
+        (("camera", "tone"), [0, 1.5], "tone: its contrast is not within 1"),
+        (("camera", "method"), "magic", "method 'magic' is not known"),
+    ],
+)
+def test_numbers_that_no_estimate_has_are_named(tmp_path, by_hand, place, value, message):
+    write_estimate(tmp_path, "a", by_hand[1], None)
+    content = json.loads((tmp_path / "a.json").read_text())
+    *path, last = place
+    for entry in (content, content["faces"][0]):
+        for key in path:
+            entry = entry.get(key, {})
+        entry[last] = value
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"a\.json: {message}.*; estimate the photo again$"):
+        read_estimate(tmp_path / "a")
+
+
+def test_a_number_too_large_to_read_is_named(tmp_path, by_hand):
+    write_estimate(tmp_path, "a", by_hand[1], None)
+    text = (tmp_path / "a.json").read_text().replace("6504.0", "1" + 400 * "0")
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="not a result of this version"):
+        read_estimate(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("melanin", np.nan),
+        ("melanin", -0.1),
+        ("haemoglobin", 1.1),
+        ("mask", 2),
+        ("diffuse_shading", -1),
+        ("specular_shading", np.inf),
+        ("melanin_std", -1),
+        ("reconstruction.G", np.nan),
+    ],
+)
+def test_maps_that_no_estimate_has_are_named(tmp_path, by_hand, name, value):
+    openexr = pytest.importorskip("OpenEXR")
+    path = write_estimate(tmp_path, "a", by_hand[1], None)
+    planes = read_exr(path)
+    planes[name][20, 30] = value
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    openexr.File(header, planes).write(str(path))
+    with pytest.raises(InputError, match=rf"a\.exr: channel {name} holds .*; estimate the photo"):
+        read_estimate(path)
+
+
+def test_maps_rounded_to_half_floats_are_read_within_their_range(tmp_path, by_hand):
+    path = write_estimate(tmp_path, "a", by_hand[1], None)
+    planes = read_exr(path)
+    planes["mask"][20, 30], planes["melanin"][20, 30] = 1.0005, -1e-4
+    write_exr(path, planes, full_precision=())
+    maps = read_estimate(path).maps
+    assert maps["mask"].max() == 1
+    assert maps["melanin"].min() == 0
+
+
+@pytest.mark.parametrize("recorded", ["a.png", None])
+def test_the_photo_itself_is_neither_removed_nor_replaced(tmp_path, by_hand, recorded):
+    photo, estimate = by_hand
+    (tmp_path / "a.png").write_bytes(png_bytes(photo, 8))
+    before = (tmp_path / "a.png").read_bytes()
+    record = {"path": recorded, "sha256": pixels_sha256(photo)}
+    own = replace(estimate, photo=record)
+    write_estimate(tmp_path, "a", own, None, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.exr", "a.json", "a.png"}
+    with pytest.raises(BiofaceError, match=r"a\.png: its picture would replace it"):
+        write_estimate(tmp_path, "a", own, PICTURE, overwrite=True)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from bioface.errors import BiofaceError
+from bioface.photo.result import write_files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+noise = np.random.default_rng(0).random((128, 128), np.float32)
+try:
+    write_files(sys.argv[1], "a", {"a": noise}, {}, None)
+except BiofaceError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are POSIX")
+def test_a_full_disk_is_told_of_the_result(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == f"{tmp_path / 'a.exr'}: cannot be written; is the disk full?\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_montage_is_a_picture(by_hand):

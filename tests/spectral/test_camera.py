@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bioface.errors import InputError
-from bioface.spectral.camera import METHODS, CameraModel, raw_to_xyz
+from bioface.spectral.camera import METHODS, CameraModel, raw_to_xyz, read_measured
 from bioface.spectral.colour import WHITE_XYZ, reflectance_to_xyz
 from bioface.spectral.illuminant import daylight, illuminant
 
@@ -102,6 +102,53 @@ def test_fitted_matrix_reads_natural_colours_of_measured_cameras(measured):
 def test_bad_values_are_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+GRID = np.arange(380.0, 781.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (None, r"a\.npz: no such file"),
+        ({"names": None}, "holds no array 'names'; no measured cameras"),
+        ({"sens": np.ones((2, 41, 4))}, r"sens has shape \(2, 41, 4\)"),
+        ({"names": ["one"]}, r"sens has shape \(2, 41, 3\)"),
+        ({"sens": np.full((2, 41, 3), "x")}, "not a table of numbers"),
+        ({"sens": np.full((2, 41, 3), np.nan)}, "holds NaN"),
+        ({"sens": np.ones((2, 3))}, "not a table of numbers"),
+        ({"wavelength": GRID + 50}, r"a\.npz: wavelengths cover 430-830 nm"),
+    ],
+)
+def test_tables_that_hold_no_measured_cameras_are_named(tmp_path, changed, message):
+    path = tmp_path / "a.npz"
+    if changed is not None:
+        whole = {"wavelength": GRID, "sens": np.ones((2, 41, 3)), "names": ["a", "b"]}
+        np.savez(path, **{k: v for k, v in (whole | changed).items() if v is not None})
+    with pytest.raises(InputError, match=message):
+        read_measured(path)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_damaged_camera_files_are_named(tmp_path, compressed):
+    path = tmp_path / "a.npz"
+    arrays = {"wavelength": GRID, "sens": np.random.default_rng(0).random((9, 41, 3))}
+    (np.savez_compressed if compressed else np.savez)(path, names=list("abcdefghi"), **arrays)
+    content = bytearray(path.read_bytes())
+    content[600:1600] = bytes(1000)
+    path.write_bytes(content)
+    for read in (read_measured, lambda path: CameraModel.load(path=path)):
+        with pytest.raises(InputError, match=r"a\.npz: (not a readable npz|holds no array)"):
+            read(path)
+
+
+def test_a_camera_model_of_other_shapes_is_named(tmp_path):
+    model = CameraModel.load(3)
+    path = tmp_path / "a.npz"
+    whole = {"wavelength": np.arange(400.0, 721.0, 10.0), "mean": model.mean}
+    np.savez(path, components=model.components, deviations=np.ones(2), **whole)
+    with pytest.raises(InputError, match=r"a\.npz: its arrays do not fit each other"):
+        CameraModel.load(3, path=path)
 
 
 def test_without_components_every_camera_is_the_mean_one():
