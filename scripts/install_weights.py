@@ -20,10 +20,11 @@ from bioface.learn.weights import load_weights
 NAME = "release"
 STAGES = (
     *("pretrain", "continued", "finetune", "refined", "mean"),
-    *("enlarged", "adapted", "blended", "broadened", "settled", "joined"),
+    *("enlarged", "adapted", "blended"),
+    *("broadened", "settled", "together", "joined"),
 )
 FINE_TUNING = ("finetune", "refined", "adapted", "settled")
-MEANS = ("mean", "blended", "joined")
+MEANS = ("mean", "blended", "together", "joined")
 """Stages without a log: means of two others."""
 
 

@@ -48,6 +48,18 @@ class Aim(NamedTuple):
         """Whether it was reached."""
         return self.reached <= self.bound if self.less else self.reached >= self.bound
 
+    @property
+    def shown(self) -> str:
+        """What was reached, with as many digits as tell it from a bound that it misses."""
+        digits = 3
+        while (
+            not self.met
+            and digits < 6
+            and number(self.reached, digits) == number(self.bound, digits)
+        ):
+            digits += 1
+        return number(self.reached, digits)
+
 
 def aims(results: Mapping[str, Any]) -> str:
     """The section of the page; empty where nothing was measured that was aimed at."""
@@ -56,7 +68,7 @@ def aims(results: Mapping[str, Any]) -> str:
         [
             aim.title,
             f"at {'most' if aim.less else 'least'} {number(aim.bound)}",
-            number(aim.reached),
+            aim.shown,
             "met" if aim.met else "**missed**",
         ]
         for aim in found

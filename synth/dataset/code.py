@@ -25,6 +25,7 @@ SOURCES = (
     "synth/blender/truth_material.py",
     "synth/dataset/schema.py",
     "bioface/exr.py",
+    "bioface/npz.py",
     "bioface/plain_exr.py",
     "bioface/evaluate/fit_skin.py",
     "bioface/spectral/backend.py",

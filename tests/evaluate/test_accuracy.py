@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from bioface.evaluate.aims import aims
+from bioface.evaluate.aims import Aim, aims
 from bioface.evaluate.measure import Photos, Readings, Rows, measure
 from bioface.evaluate.summary import summarise
 from bioface.evaluate.tables import group_table
@@ -106,6 +106,12 @@ def test_what_a_method_does_not_say_is_left_out(photos):
 def test_photos_with_hardly_any_skin_do_not_count(photos):
     photos.counted[0] = False
     assert len(measure(photos, said(photos))) == COUNT - 1
+
+
+def test_an_aim_missed_by_little_does_not_look_reached():
+    assert Aim("melanin", 0.08, 0.0803).shown == "0.0803"
+    assert Aim("melanin", 0.08, 0.07998).shown == "0.080"
+    assert Aim("gloss", 0.82, 0.81999, less=False).shown == "0.81999"
 
 
 def test_aims_say_what_was_met_and_what_was_missed(photos):

@@ -113,6 +113,7 @@ def test_clean_is_measured_on_bare_skin_where_a_set_of_it_is_given(
         command = ["evaluate", "accuracy", "--weights", str(weights), "--identities", "2"]
         command += ["--conditions", "clean", "full", "--no-baselines"]
         outputs = ["--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "a.md")]
+        command.append("--overwrite")
         assert main([*command, *map(str, arguments), *outputs]) == 0
         return json.loads((tmp_path / "a.json").read_text())["sets"][0]
 
