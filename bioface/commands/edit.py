@@ -64,11 +64,9 @@ def run(options: argparse.Namespace) -> int:
             illuminant=options.illuminant,
             rebalance=options.rebalance,
         )
-        content = source.read_bytes()
-        if content.startswith(PNG_SIGNATURE) and np.array_equal(edited, srgb):
-            # Its depth, profile and metadata are the photo's too.
-            temporary.write_bytes(content)
-        else:
-            temporary.write_bytes(png_bytes(edited, bits))
+        content = source.read_bytes() if np.array_equal(edited, srgb) else b""
+        # A PNG's depth, profile and metadata are the photo's too.
+        whole = content.startswith(PNG_SIGNATURE)
+        temporary.write_bytes(content if whole else png_bytes(edited, bits))
     print(target)
     return 0

@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 
 from bioface.photo.face import FaceBox
-from bioface.photo.resample import blocks, sample
+from bioface.photo.resample import blocks, sample, softened
 
 _BROWS = (slice(17, 22), slice(22, 27))
 _NEAR = (0.045, 0.085)  # distance from the brows' line, of the face's size: whole, and gone
@@ -63,8 +63,7 @@ def continued(
     factor = max(round(_CELL * size), 1)
     green = old[..., 1]
     grid = blocks(np.dstack([weight[..., None] * ratio, weight * green, weight]), factor)
-    for _ in range(_SPREADS):
-        grid = _averaged(grid)
+    grid = softened(grid, _SPREADS)
     shape = (weight.shape[0], weight.shape[1])
     scale = np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
     around = sample(grid[..., :4] / np.maximum(grid[..., 4:], _LEAST), scale, shape)
@@ -73,13 +72,6 @@ def continued(
     changed = after.copy()
     changed[window] = new * np.exp(around[..., :3] * (where * (1 - weight))[..., None])
     return changed
-
-
-def _averaged(grid: np.ndarray) -> np.ndarray:
-    """Weights 1-2-1 over rows and columns of (h, w, C), edges repeated."""
-    wide = np.pad(grid, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    wide = 0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:]
-    return 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
 
 
 def _near_brows(points: np.ndarray, shape: tuple[int, int], size: float) -> np.ndarray:

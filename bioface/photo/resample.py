@@ -67,6 +67,16 @@ def _cubic(length: int, factor: int) -> np.ndarray:
     return weights
 
 
+def softened(grid: np.ndarray, times: int) -> np.ndarray:
+    """A grid (H, W[, C]) averaged `times` over neighbours, weights 1-2-1, edges repeated."""
+    margins = [(1, 1), (1, 1), *[(0, 0)] * (grid.ndim - 2)]
+    for _ in range(times):
+        wide = np.pad(grid, margins, mode="edge")
+        wide = 0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:]
+        grid = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+    return grid
+
+
 def sample(image: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Bilinear values of an image (H, W, C) on a grid (h, w) placed in it: float32 (h, w, C).
 

@@ -12,7 +12,7 @@ import numpy as np
 from bioface.photo.crop import Crop
 from bioface.photo.face import Face, FaceBox
 from bioface.photo.landmarks import skin_region
-from bioface.photo.resample import blocks, sample
+from bioface.photo.resample import blocks, sample, softened
 
 REACH = 0.08
 """How far beyond the crop skin is taken to go on, as a part of the crop's side; it fades there."""
@@ -27,7 +27,7 @@ _LIT = (0.05, 0.1)  # green over the face's median, from none to wholly: darker 
 _OF_BROWS = 0.1  # skin shines through brows: it hardly counts, but is known to be there
 _JOINED = 0.25  # what is at least so surely skin carries on to its neighbours
 _THREAD = 2  # cells that are worn off either side of what carries on
-_SOFT = 4  # times that the edge of what goes on is averaged
+_SOFT = 4  # times that the edge of what goes on is averaged, over a few cells: no steps
 _RIM = 5  # cells around a hole whose softness goes with it
 _ELLIPSE = (0.5, 0.62, -0.06)  # of the box's size: half axes, and how far up its middle lies
 
@@ -97,7 +97,7 @@ def _beyond(
     bright = linear[..., 1] / max(float(np.median(linear[sure][:, 1])), _DARKEST)
     alike *= np.clip((bright - dark) / (lit - dark), 0, 1)
     own = alike * _joined(whole > 0.5, (mask * alike > _JOINED) | (whole > 0.5))
-    return _softened(np.maximum(own, _enclosed(own > 0.5)))
+    return softened(np.maximum(own, _enclosed(own > 0.5)), _SOFT)
 
 
 def _joined(start: np.ndarray, passable: np.ndarray) -> np.ndarray:
@@ -125,15 +125,6 @@ def _enclosed(region: np.ndarray) -> np.ndarray:
     for _ in range(_RIM):
         holes = _grown(holes) & ~outside
     return holes
-
-
-def _softened(region: np.ndarray) -> np.ndarray:
-    """Averages (h, w) over a few cells, weights 1-2-1 a time: no steps where a colour ends."""
-    for _ in range(_SOFT):
-        wide = np.pad(region, 1, "edge")
-        wide = 0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:]
-        region = 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
-    return region
 
 
 def _grown(region: np.ndarray) -> np.ndarray:
