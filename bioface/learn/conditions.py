@@ -127,7 +127,7 @@ class RelightConfig:
             degrade=DegradeConfig(
                 noise_percent=(0.2, 3.0),
                 jpeg_quality=(70, 98),
-                grain_share=0.0,
+                grey_noise_share=0.0,
                 black_share=0.0,
             ),
             clean_share=0.0,

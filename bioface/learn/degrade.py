@@ -34,7 +34,7 @@ class DegradeConfig:
         little noise is common.
     jpeg_share, jpeg_quality
         Compression, half of it with subsampled colour.
-    grain_share
+    grey_noise_share
         Noise that is the same in red, green and blue, as cameras leave it that smooth colour.
     black_share
         A background without light.
@@ -50,7 +50,7 @@ class DegradeConfig:
     noise_percent: tuple[float, float] = (0.2, 4.0)
     jpeg_share: float = 0.5
     jpeg_quality: tuple[int, int] = (65, 98)
-    grain_share: float = 0.25
+    grey_noise_share: float = 0.25
     black_share: float = 0.05
 
     @classmethod
@@ -62,7 +62,7 @@ class DegradeConfig:
             blur_share=0.0,
             noise_percent=(0.5, 0.5),
             jpeg_share=0.0,
-            grain_share=0.0,
+            grey_noise_share=0.0,
             black_share=0.0,
         )
 
@@ -89,9 +89,9 @@ def degrade(
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     drawn = _draw(count, config, rng, generator, device)
     noise = torch.randn(linear.shape, generator=generator, device=device)
-    if config.grain_share > 0:
-        grain = torch.as_tensor(rng.random(count) < config.grain_share, device=device)
-        noise = torch.where(grain[:, None, None, None], noise[:, :1], noise)
+    if config.grey_noise_share > 0:
+        grey = torch.as_tensor(rng.random(count) < config.grey_noise_share, device=device)
+        noise = torch.where(grey[:, None, None, None], noise[:, :1], noise)
     develop = _develop_compiled if to_be_compiled(coverage, linear) else _develop
     levels = _jpeg(develop(linear, coverage, drawn, noise), config, rng)
     return levels.permute(0, 3, 1, 2) / 255, drawn.tone

@@ -6,7 +6,8 @@ the more so the darker the skin. Packs made with `--indirect` say which share of
 pixel that is; for others one share is drawn for a photo's skin, one for everything else (eyes and
 hair lie deeper, and more light reaches them by way of skin) and one for gloss. And no one's skin is
 quite the model's: blood carries more or less oxygen, tissue scatters more or less, and a smooth
-residual stays. `docs/training.md` says where the numbers come from.
+residual stays. And light that comes in few photons, or rays, comes in grains. `docs/training.md`
+says where the numbers come from.
 """
 
 from __future__ import annotations
@@ -58,6 +59,18 @@ OFF_MODEL_SHARE = 0.6
 RESIDUAL_SD = (0.0, 0.064, 0.055, 0.033, 0.037, 0.016, 0.015)
 """Standard deviations of the log residual's cosines of 0 to 6 half periods over 400-720 nm."""
 
+GRAIN_SHARE = 1 / 3
+"""Share of the photos with departures that show grain."""
+
+GRAIN = (0.02, 0.18)
+"""Range of its standard deviation, over the light of a pixel as bright as the photo's mean."""
+
+GRAIN_POWER = 0.4
+"""How it grows, relatively, as pixels get darker: 1/2 where photons are counted."""
+
+GRAIN_OF_BRIGHTNESS = 0.9
+"""Share of its variance that is the same in red, green and blue."""
+
 _HIGHEST_SHARE = 0.5
 
 
@@ -76,6 +89,8 @@ class Departures:
         (B, 3) of that light among all of the three kinds, where a pack does not say.
     reflectance
         (B, 33) of the model's skin, the face's mean.
+    grain
+        (B,) standard deviation of grain, over the light of a middling pixel; 0 without.
     departing
         (B,) 1 for photos that have departures; the factors of others are 1.
     """
@@ -86,6 +101,7 @@ class Departures:
     mirrored: Tensor
     shares: Tensor
     reflectance: Tensor
+    grain: Tensor
     departing: Tensor
 
     def of(self, images: Any) -> Departures:
@@ -119,13 +135,41 @@ def draw_departures(
     own = _own_skin(melanin, haemoglobin, reflectance, skin, rng)
     own_too = departs & (rng.random(count) < off_model)
     of_skin = np.where(own_too[:, None], own, 1.0)
+    grained = departs & (rng.random(count) < GRAIN_SHARE)
+    grain = np.where(grained, rng.uniform(*GRAIN, count), 0.0)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=melanin_u.device)
 
     return Departures(
-        *(tensor(values) for values in (of_skin, *coloured, shares, reflectance, departs))
+        *(tensor(values) for values in (of_skin, *coloured, shares, reflectance, grain, departs))
     )
+
+
+def with_grain(linear: Tensor, deviation: Tensor, rng: np.random.Generator) -> Tensor:
+    """Images (B, 3, H, W) of linear light, seen in grains of standard deviation (B,).
+
+    Those without are left as they are; nothing gets darker than black.
+    """
+    grained = (deviation > 0).nonzero()[:, 0]
+    if not len(grained):
+        return linear
+    generator = torch.Generator(linear.device).manual_seed(int(rng.integers(2**62)))
+    images = linear[grained]
+    count, _, height, width = images.shape
+    normal = torch.randn(
+        (count, 4, height, width), generator=generator, device=linear.device, dtype=linear.dtype
+    )
+    noise = (
+        GRAIN_OF_BRIGHTNESS**0.5 * normal[:, 3:] + (1 - GRAIN_OF_BRIGHTNESS) ** 0.5 * normal[:, :3]
+    )
+    brightness = images.mean(1, keepdim=True)
+    middling = brightness.mean((2, 3), keepdim=True).clamp_min(1e-4)
+    relative = (brightness / middling).clamp(0.05, 20) ** -GRAIN_POWER
+    seen = linear.clone()
+    amount = deviation[grained, None, None, None] * relative
+    seen[grained] = images * (1 + amount * noise).clamp_min(0)
+    return seen
 
 
 def _share(kind: Indirect, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
-from bioface.learn.departures import draw_departures
+from bioface.learn.departures import draw_departures, with_grain
 from bioface.learn.lights import LightSampler, kind_shares, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
 from bioface.learn.parallel import empty_for_loader
@@ -219,7 +219,8 @@ class Relighter:
                 raw, mask[images].flatten(1), brightness[images], own, config, rng
             )
             expose(raw, part, own, scale, (clean, diffuse[images], specular[images]))
-            photo[images], tone = degrade(clean, part[:, COVERAGE], config.degrade, rng)
+            seen = clean if cast is None else with_grain(clean, cast.grain, rng)
+            photo[images], tone = degrade(seen, part[:, COVERAGE], config.degrade, rng)
             tones.append(tone)
         return photo, Targets(
             melanin_u=melanin_u,

@@ -18,6 +18,8 @@ from bioface.spectral.skin import SkinModel
 
 CHANNELS = ("melanin", "haemoglobin", "mask")
 
+_ROUNDING = 1e-3  # of maps that went through half floats
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -61,6 +63,13 @@ def read_estimate(path: str | Path) -> Estimate:
     absent = [name for name in CHANNELS if name not in maps]
     if absent:
         raise InputError(f"{source}: no channel {absent[0]}; make the file with bioface estimate")
+    for name in CHANNELS:
+        low, high = maps[name].min(), maps[name].max()
+        if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
+            raise InputError(
+                f"{source}: channel {name} holds values of {low:g} to {high:g} instead of 0 to 1; "
+                "estimate the photo again"
+            )
     return Estimate(maps, *_numbers(source.with_suffix(".json")))
 
 
@@ -73,6 +82,8 @@ def _numbers(
         face = content["faces"][0]
         landmarks = _array(face["landmarks"], (68, 2))
         box = _array(face.get("face_box"), (4,))
+        if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+            raise InputError("face_box is empty")
         skin = SkinModel.load(content["skin_model"])
         constants = {name: float(value) for name, value in content["skin_constants"].items()}
         corners = None if box is None else (box[0], box[1], box[2], box[3])

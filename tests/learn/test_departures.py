@@ -10,7 +10,12 @@ import torch
 from bioface.learn import departures as module
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import DegradeConfig, degrade
-from bioface.learn.departures import draw_departures
+from bioface.learn.departures import (
+    GRAIN_OF_BRIGHTNESS,
+    GRAIN_POWER,
+    draw_departures,
+    with_grain,
+)
 from bioface.learn.relight import Relighter
 from bioface.packed import read_packed
 from bioface.spectral.formation import Camera
@@ -66,35 +71,36 @@ def truth(monkeypatch):
     monkeypatch.setattr(Relighter, "_exposure", lambda self, raw, *_: torch.full((len(raw),), 0.5))
     config = dataclasses.replace(RelightConfig.clean(), departing=1.0, two_lights=0.0)
 
-    def draw(path, size, *factors, shares=(1.0, 1.0, 1.0)):
+    def draw(path, size, *factors, shares=(1.0, 1.0, 1.0), grain=0.0):
         def fixed(share, melanin_u, *_):
             rows = [torch.as_tensor(f, dtype=torch.float32).expand(4, 33) for f in factors]
             return module.Departures(
                 *rows,
                 shares=torch.tensor(shares).expand(4, 3),
                 reflectance=torch.full((4, 33), 0.3),
+                grain=torch.full_like(melanin_u, grain),
                 departing=torch.ones_like(melanin_u),
             )
 
         monkeypatch.setattr("bioface.learn.relight.draw_departures", fixed)
         relighter = Relighter(read_packed(path), size, config=config)
-        return relighter.draw(np.arange(4), np.random.default_rng(0))[1]
+        return relighter.draw(np.arange(4), np.random.default_rng(0))
 
     return draw
 
 
 @pytest.mark.parametrize("size", [24, 64])  # few pixels, and enough for compiled loops
 def test_departures_colour_skin_and_indirect_light_each_by_its_factor(pack_path, truth, size):
-    whole = truth(pack_path, size, 1.0, 1.0, 1.0, 1.0).linear
+    whole = truth(pack_path, size, 1.0, 1.0, 1.0, 1.0)[1].linear
     lost = [
-        whole - truth(pack_path, size, 1.0, *(0.5 if k == one else 1.0 for k in range(3))).linear
+        whole - truth(pack_path, size, 1.0, *(0.5 if k == one else 1.0 for k in range(3)))[1].linear
         for one in range(3)
     ]
     torch.testing.assert_close(2 * sum(lost), whole, atol=1e-5, rtol=1e-3)
     assert all(part.abs().max() > 0.005 for part in lost)
 
     ramp = np.linspace(0.6, 1.4, 33)
-    found = truth(pack_path, size, ramp, 1.0, 1.0, ramp[::-1].copy(), shares=(0.1, 0.3, 1.0))
+    found = truth(pack_path, size, ramp, 1.0, 1.0, ramp[::-1].copy(), shares=(0.1, 0.3, 1.0))[1]
     camera = Camera(found.sensitivities.double().numpy(), found.gains.double().numpy(), "fitted")
     projection = camera.projection(found.spd.double().numpy())
     fractions = (
@@ -112,11 +118,11 @@ def test_departures_colour_skin_and_indirect_light_each_by_its_factor(pack_path,
 @pytest.mark.parametrize("size", [24, 64])
 def test_packs_say_where_light_is_indirect(pack_path, indirect_pack_path, truth, size):
     """Light that others took all of is missing by its stored share, or by one for each kind."""
-    whole = truth(pack_path, size, 1.0, 1.0, 1.0, 1.0)
+    whole = truth(pack_path, size, 1.0, 1.0, 1.0, 1.0)[1]
     skin = (whole.mask > 0.999) & (whole.linear.sum(-1) > 0.01)
 
     def lost(path, *factors, **options):
-        found = truth(path, size, 1.0, *factors, **options).linear
+        found = truth(path, size, 1.0, *factors, **options)[1].linear
         return (1 - found.sum(-1) / whole.linear.sum(-1))[skin]
 
     even = lost(pack_path, 0.0, 0.0, 0.0, shares=(0.1, 0.3, 0.1))
@@ -146,7 +152,41 @@ def test_targets_say_which_photos_depart_and_tests_have_none(pack_path):
         assert not truth.departing.any()
 
 
-def test_grain_is_noise_without_colour_and_black_backgrounds_are_black():
+def test_grain_keeps_the_mean_and_shows_more_where_it_is_dark():
+    level = torch.tensor([0.05, 0.4]).repeat_interleave(64)
+    linear = level.expand(3, 3, 128, 128).contiguous()
+    deviation = torch.tensor([0.0, 0.1, 0.1])
+    seen = with_grain(linear, deviation, np.random.default_rng(0))
+    assert torch.equal(seen, with_grain(linear, deviation, np.random.default_rng(0)))
+    assert torch.equal(seen[0], linear[0])
+    grain = (seen[1:] / linear[1:] - 1).flatten(2)
+    assert abs(grain.mean()) < 0.002
+    dark, light = (
+        grain.unflatten(2, (128, 128))[..., part] for part in (slice(64), slice(64, 128))
+    )
+    middling = level.mean()
+    for part, own in ((dark, 0.05), (light, 0.4)):
+        expected = 0.1 * (own / middling) ** -GRAIN_POWER
+        assert float(part.std()) == pytest.approx(float(expected), rel=0.03)
+    between = torch.corrcoef(light[0].flatten(1))
+    assert float(between[0, 2]) == pytest.approx(GRAIN_OF_BRIGHTNESS, abs=0.02)
+    assert with_grain(linear, torch.zeros(3), np.random.default_rng(0)) is linear
+
+
+def test_a_third_of_departing_photos_show_grain_and_no_truth_does(pack_path, truth):
+    found = drawn(share=0.5)
+    grained = found.grain > 0
+    assert not grained[found.departing == 0].any()
+    assert 0.2 < grained[found.departing > 0].float().mean() < 0.45
+    (smooth, exact), (grainy, same) = (
+        truth(pack_path, 24, 1.0, 1.0, 1.0, 1.0, grain=grain) for grain in (0.0, 0.15)
+    )
+    assert torch.equal(exact.linear, same.linear)
+    skin = (exact.mask > 0.999)[:, None].expand_as(smooth)
+    assert (grainy - smooth)[skin].abs().mean() > 0.02
+
+
+def test_noise_may_be_without_colour_and_black_backgrounds_are_black():
     grey, nothing = torch.full((6, 3, 32, 32), 0.2), torch.zeros(6, 32, 32)
     config = dataclasses.replace(DegradeConfig.clean(), noise_percent=(3.0, 3.0))
 
@@ -155,10 +195,10 @@ def test_grain_is_noise_without_colour_and_black_backgrounds_are_black():
         return degrade(linear, coverage, changed, np.random.default_rng(0))[0]
 
     everywhere = torch.ones_like(nothing)
-    grain = photo(grey, everywhere, grain_share=1.0)
-    assert torch.equal(grain[:, 0], grain[:, 1])
-    assert torch.equal(grain[:, 0], grain[:, 2])
-    assert grain[:, 0].std() > 0.02
+    noisy = photo(grey, everywhere, grey_noise_share=1.0)
+    assert torch.equal(noisy[:, 0], noisy[:, 1])
+    assert torch.equal(noisy[:, 0], noisy[:, 2])
+    assert noisy[:, 0].std() > 0.02
     coloured = photo(grey, everywhere)
     assert not torch.equal(coloured[:, 0], coloured[:, 1])
     black = photo(0 * grey, nothing, noise_percent=(0.0, 0.0), black_share=1.0)

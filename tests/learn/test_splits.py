@@ -53,7 +53,7 @@ def test_the_frozen_conditions_are_those_of_the_code():
         later = [code.pop(key) for key in ("patchy_share", "single_share", "departing")]
         assert later == [0, 0, 0]
         del code["patchy"]
-        assert code["degrade"].pop("grain_share") == code["degrade"].pop("black_share") == 0
+        assert code["degrade"].pop("grey_noise_share") == code["degrade"].pop("black_share") == 0
         assert frozen[name] == code
     assert REGIONS[LIPS_REGION] == "lips"
     assert Splits.load().excluded_regions == ("lips",)

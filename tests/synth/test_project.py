@@ -316,6 +316,12 @@ def test_estimates_are_read_with_their_landmarks_and_skin_model(tmp_path):
         read_estimate(written(tmp_path, maps, faces=[]))
     with pytest.raises(InputError, match="skin model"):
         read_estimate(written(tmp_path, maps, skin_model="wax"))
+    wrong = {**maps, "melanin": plane * np.linspace(1, 6, 6)}
+    with pytest.raises(InputError, match=r"photo\.exr: channel melanin holds values of 0\.5 to 3"):
+        read_estimate(written(tmp_path, wrong))
+    empty = {"landmarks": None, "face_box": [5, 1, 5, 4]}
+    with pytest.raises(InputError, match=r"photo\.json: face_box is empty; estimate the photo"):
+        read_estimate(written(tmp_path, maps, faces=[empty]))
     (tmp_path / "photo.json").write_text("{")
     with pytest.raises(InputError, match=r"photo\.json"):
         read_estimate(tmp_path / "photo.exr")
