@@ -69,14 +69,19 @@ def sources(folder: str) -> list[Path]:
 
 def imported(path: Path) -> set[str]:
     """Top-level packages that a file imports anywhere, type checking aside."""
+    return {module.split(".")[0] for module in modules(path)}
+
+
+def modules(path: Path) -> set[str]:
+    """Modules, and what is taken from them, that a file imports anywhere, type checking aside."""
     found = set()
 
     def visit(node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
-                found.update(alias.name.split(".")[0] for alias in child.names)
+                found.update(alias.name for alias in child.names)
             elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
-                found.add(child.module.split(".")[0])
+                found.update(f"{child.module}.{alias.name}" for alias in child.names)
             elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
                 visit(child)
 
@@ -112,9 +117,43 @@ def test_bioface_never_imports_what_builds_on_it():
     assert not offenders(sources("bioface"), {"synth", "blender_addon", "bpy"})
 
 
+MAY_IMPORT = {
+    "spectral": set(),
+    "scores": {"spectral"},
+    "photo": {"spectral"},
+    "learn": {"spectral", "scores", "photo"},
+    "evaluate": {"spectral", "scores", "photo", "learn"},
+    "commands": {"spectral", "photo", "learn", "evaluate"},
+}
+"""The packages of bioface, each below those that may import it."""
+
+WHERE_TORCH_IS = {"spectral/fast.py: learn", "photo/network.py: learn"}
+"""Functions of these reach for torch's way when they are given tensors, or find torch installed."""
+
+
+def packages_of_bioface(path: Path) -> set[str]:
+    """Other packages of bioface that a file of one imports anywhere, type checking aside."""
+    own = path.relative_to(ROOT / "bioface").parts[0]
+    named = {module.split(".")[1] for module in modules(path) if module.startswith("bioface.")}
+    return named & set(MAY_IMPORT) - {own}
+
+
+def test_dependencies_of_packages_point_one_way():
+    folder = ROOT / "bioface"
+    inside = [path for path in sources("bioface") if path.parent != folder]
+    assert {path.relative_to(folder).parts[0] for path in inside} == {*MAY_IMPORT, "data"}
+    upward = {
+        f"{path.relative_to(folder).as_posix()}: {name}"
+        for path in inside
+        for name in packages_of_bioface(path)
+        - MAY_IMPORT.get(path.relative_to(folder).parts[0], set())
+    }
+    assert upward == WHERE_TORCH_IS
+
+
 def test_torch_is_imported_by_the_learning_modules_alone():
     packages = {"torch", "lightning", "safetensors"}
-    may = {ROOT / "bioface" / name for name in ("learn", "photo", "commands")}
+    may = {ROOT / "bioface" / name for name in ("learn", "commands")}
     others = [path for path in sources("bioface") if not may & set(path.parents)]
     assert not offenders(others, packages)
     assert not offenders(sources("synth") + sources("blender_addon"), packages)

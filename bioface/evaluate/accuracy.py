@@ -13,11 +13,8 @@ from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
 from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
-from bioface.evaluate.cubes import read_cube
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
-from bioface.evaluate.measure import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
-from bioface.evaluate.summary import summarise
 from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, TRANSPORT
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
@@ -26,6 +23,9 @@ from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
 from bioface.packed import PackedDataset, read_packed
+from bioface.photo.cubes import read_cube
+from bioface.scores.faces import MAIN_CONDITIONS, FaceRow, Photos, Reader, Rows, measure
+from bioface.scores.summary import summarise
 
 CLEAN = "clean"
 """The condition that the floor of a face's mean colour is about."""
@@ -103,7 +103,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     (`bioface.evaluate.mean_colour`, for *clean*; None without baselines) and `sets`: one entry a
     packed file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in
     words), `samples_per_pixel` (None if unknown) and `conditions`: condition to method to the
-    figures of `bioface.evaluate.summary.summarise`. The main set's has `clean_set` too, the same
+    figures of `bioface.scores.summary.summarise`. The main set's has `clean_set` too, the same
     about `clean_data`, where that was given.
 
     Raises

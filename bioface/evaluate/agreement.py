@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import BiofaceError, InputError
-from bioface.evaluate.measure import LEAST_PIXELS
 from bioface.evaluate.portraits import medians_u
-from bioface.evaluate.scores import interval, resampled
-from bioface.evaluate.summary import DRAWS
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
@@ -28,6 +25,9 @@ from bioface.packed import PackedDataset
 from bioface.photo.files import find_photos, read_photo
 from bioface.photo.network import Network
 from bioface.photo.read import SURE, faces_in, read_faces
+from bioface.scores.faces import LEAST_PIXELS
+from bioface.scores.summary import DRAWS
+from bioface.scores.sums import interval, resampled
 from bioface.spectral.colour import ita, linear_srgb_to_xyz, srgb_decode, xyz_to_lab
 
 READINGS = ("melanin", "haemoglobin")

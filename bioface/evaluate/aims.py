@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, number, ratio, table, value
+from bioface.scores.faces import MAIN_CONDITIONS
 
 SCORES: Sequence[tuple[str, str, str, str, float, bool]] = (
     ("melanin, u", "clean", "melanin_u", "rmse", 0.080, True),

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from bioface.atomic import replacing
 from bioface.errors import InputError
-from bioface.evaluate.measure import CLIPPED, Photos
 from bioface.learn.accuracy import drawn_photos
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
@@ -18,6 +17,7 @@ from bioface.learn.splits import split_samples
 from bioface.packed import PackedDataset
 from bioface.photo.explain import rendered
 from bioface.photo.network import Network, Reading
+from bioface.scores.faces import CLIPPED, Photos
 from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, from_unit, to_unit
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bioface.atomic import replacing
-from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import NETWORK
+from bioface.scores.faces import MAIN_CONDITIONS
 
 _PIGMENTS = (("melanin_u", "melanin"), ("haemoglobin_u", "haemoglobin"))
 _COLOURS = {"clean": "#4c72b0", "full": "#c44e52"}

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import Cube, read_cube, resized, to_grid
 from bioface.evaluate.dichromatic import fit_dichromatic
-from bioface.evaluate.measure import LEAST_PIXELS, SURE_SKIN, albedo_of
 from bioface.evaluate.tables import number, table
 from bioface.photo.crop import Crop
+from bioface.photo.cubes import Cube, read_cube, resized, to_grid
 from bioface.photo.explain import rendered
 from bioface.photo.files import to_bytes
 from bioface.photo.network import Network
+from bioface.scores.faces import LEAST_PIXELS, SURE_SKIN, albedo_of
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import srgb_encode
 from bioface.spectral.formation import Camera

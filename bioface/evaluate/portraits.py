@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import BiofaceError, InputError
-from bioface.evaluate.measure import CLIPPED, LEAST_PIXELS
 from bioface.learn.splits import held_out_photos
 from bioface.photo.balance import balanced
 from bioface.photo.crop import Crop
@@ -24,6 +23,7 @@ from bioface.photo.find import Face, find_faces
 from bioface.photo.network import Network, Reading
 from bioface.photo.read import estimate
 from bioface.photo.result import FaceEstimate
+from bioface.scores.faces import CLIPPED, LEAST_PIXELS
 from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bioface.evaluate.aims import aims
-from bioface.evaluate.measure import MAIN_CONDITIONS
 from bioface.evaluate.tables import (
     NETWORK,
     SPECTRAL,
@@ -21,6 +20,7 @@ from bioface.evaluate.tables import (
     value,
     with_interval,
 )
+from bioface.scores.faces import MAIN_CONDITIONS
 
 WRITTEN = "<!-- Written by `bioface evaluate accuracy`; do not edit. -->"
 """What tells a page of this command from other files."""

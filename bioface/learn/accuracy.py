@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from bioface.errors import InputError
-from bioface.evaluate.measure import (
+from bioface.learn.crop_reading import read_crops
+from bioface.learn.decoder import Decoder
+from bioface.learn.encoder import Encoder, Known
+from bioface.learn.lights import light_kind
+from bioface.learn.relight import Relighter, Targets
+from bioface.learn.weights import TrainedModel
+from bioface.scores.faces import (
     LEAST_PIXELS,
     SURE_SKIN,
     Photos,
@@ -21,13 +27,7 @@ from bioface.evaluate.measure import (
     measurable,
     measure,
 )
-from bioface.evaluate.summary import summarise
-from bioface.learn.crop_reading import read_crops
-from bioface.learn.decoder import Decoder
-from bioface.learn.encoder import Encoder, Known
-from bioface.learn.lights import light_kind
-from bioface.learn.relight import Relighter, Targets
-from bioface.learn.weights import TrainedModel
+from bioface.scores.summary import summarise
 from bioface.spectral import illuminant
 
 BATCH = 16

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import Cube, resized, to_grid
-from bioface.evaluate.measure import SURE_SKIN, Photos, albedo_of
 from bioface.learn.accuracy import LIPS
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.lights import LightSampler, kind_shares, light_kind
 from bioface.learn.planes import LIPS_REGION
 from bioface.learn.splits import Splits
+from bioface.photo.cubes import Cube, resized, to_grid
+from bioface.scores.faces import SURE_SKIN, Photos, albedo_of
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.formation import Camera, composed
 from bioface.spectral.grid import bernstein_basis

@@ -154,14 +154,14 @@ def as_network(model: Network | TrainedModel) -> Network:
     """A network, or what `bioface.learn.weights.load_weights` returns, as a `Network`."""
     if hasattr(model, "read"):
         return cast("Network", model)
-    from bioface.photo.torch_runtime import TorchNetwork
+    from bioface.learn.runtime import TorchNetwork
 
     return TorchNetwork(cast("TrainedModel", model))
 
 
 def _with_torch(weights: str | os.PathLike[str] | None) -> Network:
     try:
-        from bioface.photo.torch_runtime import TorchNetwork
+        from bioface.learn.runtime import TorchNetwork
     except ImportError as error:
         either = "" if weights else ", or for reading photos alone: pip install 'bioface[onnx]'"
         raise _missing(error, "torch", f"run: pip install 'bioface[train]'{either}") from error

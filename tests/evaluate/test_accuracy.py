@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bioface.evaluate.aims import Aim, aims
-from bioface.evaluate.measure import Photos, Readings, Rows, measure
-from bioface.evaluate.summary import summarise
 from bioface.evaluate.tables import group_table
+from bioface.scores.faces import Photos, Readings, Rows, measure
+from bioface.scores.summary import summarise
 
 COUNT, SIDE = 6, 20
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import read_cube, resized
 from bioface.evaluate.dichromatic import fit_dichromatic
 from bioface.evaluate.multispectral import MAPS, as_table, benchmark, mean_camera_under_d65
+from bioface.photo.cubes import read_cube, resized
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.grid import WAVELENGTHS

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bioface.evaluate.scores import interval, pair_sums, resampled, scores
+from bioface.scores.sums import interval, pair_sums, resampled, scores
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ pytest.importorskip("torch")
 
 from bioface.errors import InputError
 from bioface.evaluate.accuracy import AccuracyOptions, accuracy
-from bioface.evaluate.cubes import read_cube
 from bioface.evaluate.tables import TRANSPORT
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.weights import save_weights
+from bioface.photo.cubes import read_cube
 from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit

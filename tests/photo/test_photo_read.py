@@ -16,7 +16,7 @@ from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit, 
 
 pytest.importorskip("mediapipe")
 pytest.importorskip("torch")
-from bioface.photo.torch_runtime import TorchNetwork
+from bioface.learn.runtime import TorchNetwork
 
 pytestmark = pytest.mark.torch
 FIELDS = ("melanin_u_std", "haemoglobin_u_std")

@@ -7,7 +7,7 @@ import pytest
 from made_datasets import channels, record
 
 from bioface.errors import InputError
-from bioface.evaluate.cubes import read_cube
+from bioface.photo.cubes import read_cube
 from synth.dataset.inspect import photograph
 from synth.dataset.schema import RADIANCE_CHANNELS
 from synth.dataset.write import stage_sample

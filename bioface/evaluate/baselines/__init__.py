@@ -1,6 +1,6 @@
 """What a trained network has to beat: methods that need no encoder.
 
-Each is a `bioface.evaluate.measure.Reader` that may first look at labelled training photos.
+Each is a `bioface.scores.faces.Reader` that may first look at labelled training photos.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bioface.evaluate.measure import Photos, Readings
+from bioface.scores.faces import Photos, Readings
 
 
 class Baseline(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bioface.evaluate.measure import Photos, Readings, albedo_of, measurable
+from bioface.scores.faces import Photos, Readings, albedo_of, measurable
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import srgb_decode
 from bioface.spectral.formation import Camera

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bioface.evaluate.measure import Photos, Readings, albedo_of
 from bioface.learn.decoder import Decoder
 from bioface.learn.fit_image import fit_photos
+from bioface.scores.faces import Photos, Readings, albedo_of
 from bioface.spectral.illuminant import cct
 
 SIDE = 48

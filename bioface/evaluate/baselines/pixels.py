@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bioface.evaluate.measure import LOG_FLOOR, Photos, Readings, albedo_of
 from bioface.learn.pixels import PixelRegression, fit_pixels
+from bioface.scores.faces import LOG_FLOOR, Photos, Readings, albedo_of
 from bioface.spectral.skin import SkinModel
 
 PIXELS = 120_000

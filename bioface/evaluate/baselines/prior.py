@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bioface.evaluate.measure import LOG_FLOOR, Photos, Readings
+from bioface.scores.faces import LOG_FLOOR, Photos, Readings
 
 
 class PriorMean:

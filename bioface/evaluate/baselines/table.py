@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bioface.evaluate.measure import Photos, Readings, albedo_of
+from bioface.scores.faces import Photos, Readings, albedo_of
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import log_chroma, srgb_decode
 from bioface.spectral.formation import Camera

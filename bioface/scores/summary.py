@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bioface.evaluate.measure import MELANIN_THIRDS, QUANTITIES, SCALARS, Rows
-from bioface.evaluate.scores import SCORES, interval, resampled, scores
+from bioface.scores.faces import MELANIN_THIRDS, QUANTITIES, SCALARS, Rows
+from bioface.scores.sums import SCORES, interval, resampled, scores
 from bioface.spectral.colour import ITA_CLASSES
 
 DRAWS = 1000

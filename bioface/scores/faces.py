@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.evaluate.scores import SUMS, pair_sums
+from bioface.scores.sums import SUMS, pair_sums
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import ITA_CLASSES, ita, ita_class, linear_srgb_to_xyz, xyz_to_lab
 from bioface.spectral.fast import decode_maps
@@ -134,7 +134,7 @@ class FaceRow:
     Attributes
     ----------
     sums
-        (len(QUANTITIES), len(SUMS)) of `bioface.evaluate.scores.pair_sums`; zeros where the
+        (len(QUANTITIES), len(SUMS)) of `bioface.scores.sums.pair_sums`; zeros where the
         method says nothing.
     scalars
         (len(SCALARS),) NaN where it says nothing.

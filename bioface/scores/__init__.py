@@ -1,0 +1,1 @@
+"""Predictions held against truth: sums of one face, scores of many, with intervals."""
