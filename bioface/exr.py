@@ -15,7 +15,7 @@ import numpy as np
 
 from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
-from bioface.plain_exr import PlainExrError, read_planes, write_planes
+from bioface.plain_exr import PlainExrError, check_blocks, read_planes, write_planes
 
 
 def _openexr() -> Any:
@@ -102,11 +102,12 @@ def read_exr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     source = Path(path)
     if not source.is_file():
         raise InputError(f"{source}: no such file")
-    if openexr is None:
-        try:
+    try:
+        if openexr is None:
             return read_planes(source)
-        except PlainExrError as error:
-            raise InputError(f"{source}: not a readable EXR ({error})") from error
+        check_blocks(source)
+    except (OSError, PlainExrError) as error:
+        raise InputError(f"{source}: not a readable EXR ({error})") from error
     try:
         with openexr.File(os.fspath(source), separate_channels=True) as file:
             return {

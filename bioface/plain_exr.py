@@ -9,9 +9,11 @@ File layout: https://openexr.com/en/latest/OpenEXRFileLayout.html
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,11 @@ _LONG_NAMES = 0x400
 _UNSUPPORTED = 0x200 | 0x800 | 0x1000  # tiles, deep data, several parts
 _TYPES: tuple[Any, ...] = (np.dtype("<u4"), np.dtype("<f2"), np.dtype("<f4"))
 _LINES = {0: 1, 2: 1, 3: 16}  # scan lines in a block: uncompressed, ZIPS, ZIP
+_LINES_OF_OTHERS = {1: 1, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}  # RLE, PIZ, PXR24, B44(A), DWA
 _ZIP = 3
+
+
+_Bytes = bytes | mmap.mmap
 
 
 class PlainExrError(ValueError):
@@ -90,25 +96,71 @@ def read_planes(path: str | Path) -> dict[str, np.ndarray]:
         The file is damaged, or tiled, deep, of several parts or compressed in another way.
     """
     content = Path(path).read_bytes()
-    try:
+    with _named_damage():
         return _parse(content)
+
+
+def check_blocks(path: str | Path) -> None:
+    """Ask whether a file's scan lines are where it says, without reading them.
+
+    OpenEXR prints lines of its own about files that are cut short; so ask here first. Of tiles and
+    several parts nothing is asked.
+
+    Raises
+    ------
+    PlainExrError
+        Not an EXR, or truncated.
+    """
+    with (
+        _named_damage(),
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        magic, version = struct.unpack_from("<ii", content)
+        if magic != _MAGIC:
+            raise PlainExrError("not an EXR")
+        if version & _UNSUPPORTED:
+            return
+        header, place = _header(content, 8)
+        lines = (_LINES | _LINES_OF_OTHERS)[header["compression"][0]]
+        _, top, _, bottom = struct.unpack("<4i", header["dataWindow"])
+        for offset in _offsets(content, place, bottom - top + 1, lines):
+            first, size = struct.unpack_from("<ii", content, offset)
+            if not (top <= first <= bottom and 0 < size <= len(content) - offset - 8):
+                raise PlainExrError("truncated or damaged")
+
+
+@contextmanager
+def _named_damage() -> Iterator[None]:
+    """One kind of error for all that is met where bytes are not what they should be."""
+    try:
+        yield
+    except PlainExrError:
+        raise
     except (struct.error, zlib.error, KeyError, IndexError, ValueError) as error:
-        raise PlainExrError(str(error)) from error
+        raise PlainExrError("truncated or damaged") from error
+
+
+def _offsets(content: _Bytes, place: int, height: int, lines: int) -> tuple[int, ...]:
+    """Where the blocks of some scan lines each begin."""
+    offsets: tuple[int, ...] = struct.unpack_from(f"<{-(-height // lines)}q", content, place)
+    return offsets
 
 
 def _parse(content: bytes) -> dict[str, np.ndarray]:
     magic, version = struct.unpack_from("<ii", content)
     if magic != _MAGIC or version & _UNSUPPORTED:
-        raise ValueError("not a single-part scan line EXR")
+        raise PlainExrError("not a single-part scan line EXR")
     header, place = _header(content, 8)
-    lines = _LINES[header["compression"][0]]
+    lines = _LINES.get(header["compression"][0])
+    if lines is None:
+        raise PlainExrError("compressed in another way than ZIP")
     left, top, right, bottom = struct.unpack("<4i", header["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
     channels = _channels(header["channels"])
     row_bytes = sum(width * kind.itemsize for _, kind in channels)
     table = np.zeros((height, row_bytes), np.uint8)
-    count = -(-height // lines)
-    for offset in struct.unpack_from(f"<{count}q", content, place):
+    for offset in _offsets(content, place, height, lines):
         first, size = struct.unpack_from("<ii", content, offset)
         first -= top
         rows = min(lines, height - first)
@@ -116,7 +168,7 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
         if size < rows * row_bytes:
             data = _unshuffled(zlib.decompress(data))
         if len(data) != rows * row_bytes:
-            raise ValueError("a block is cut short")
+            raise PlainExrError("truncated or damaged")
         table[first : first + rows] = np.frombuffer(data, np.uint8).reshape(rows, row_bytes)
     planes, at = {}, 0
     for name, kind in channels:
@@ -126,7 +178,7 @@ def _parse(content: bytes) -> dict[str, np.ndarray]:
     return planes
 
 
-def _header(content: bytes, place: int) -> tuple[dict[str, bytes], int]:
+def _header(content: _Bytes, place: int) -> tuple[dict[str, bytes], int]:
     """Attribute name to its bytes, and where the header ends."""
     attributes = {}
     while content[place]:
@@ -144,14 +196,16 @@ def _channels(value: bytes) -> list[tuple[str, Any]]:
         name, place = _text(value, place)
         kind, _, across, down = struct.unpack_from("<iBxxxii", value, place)
         if (across, down) != (1, 1):
-            raise ValueError("subsampled channels")
+            raise PlainExrError("subsampled channels")
         channels.append((name, _TYPES[kind]))
         place += 16
     return channels
 
 
-def _text(content: bytes, place: int) -> tuple[str, int]:
-    end = content.index(b"\0", place)
+def _text(content: _Bytes, place: int) -> tuple[str, int]:
+    end = content.find(b"\0", place)
+    if end < 0:
+        raise PlainExrError("truncated or damaged")
     return content[place:end].decode(), end + 1
 
 

@@ -77,15 +77,31 @@ def test_planes_that_are_no_image_are_named(tmp_path, planes, complaint):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_truncated_exr_is_named(tmp_path):
+def test_a_truncated_exr_is_named_and_nothing_else_is_printed(tmp_path, capfd):
     pytest.importorskip("OpenEXR")
     path = tmp_path / "a.exr"
     write_exr(path, {"a": PLANE})
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"a\.exr: not a readable EXR"):
-        read_exr(path)
+    content = path.read_bytes()
+    for damaged in (content[:-20], content[:60], content[:4], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=r"a\.exr: not a readable EXR \(truncated or damaged\)"
+        ):
+            read_exr(path)
     with pytest.raises(InputError, match=r"b\.exr: no such file"):
         read_exr(tmp_path / "b.exr")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "kind", ["NO", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA"]
+)
+def test_files_of_other_programs_are_read_however_compressed(tmp_path, kind):
+    openexr = pytest.importorskip("OpenEXR")
+    plane = np.linspace(0, 1, 70 * 40, dtype=np.float16).reshape(70, 40)
+    header = {"compression": getattr(openexr, f"{kind}_COMPRESSION"), "type": openexr.scanlineimage}
+    openexr.File(header, {"Y": plane}).write(str(tmp_path / "a.exr"))
+    assert read_exr(tmp_path / "a.exr")["Y"] == pytest.approx(plane.astype(np.float32), abs=0.02)
 
 
 def test_arrays_of_an_npz_are_read_by_name(tmp_path):
