@@ -10,7 +10,7 @@ import numpy as np
 from bioface import __version__
 from bioface.errors import InputError
 from bioface.photo.files import read_photo, to_bytes
-from bioface.photo.result import skin_record, write_files
+from bioface.photo.result import check_outputs, skin_record, write_files
 from bioface.spectral.backend import like
 from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.fast import decode_maps
@@ -74,9 +74,11 @@ def write_albedo_maps(
     InputError
         The texture cannot be read, or nothing in it is skin.
     BiofaceError
-        A file exists and `overwrite` is false, or the folder cannot be written.
+        A file exists and `overwrite` is false, the picture would replace the texture, or the folder
+        cannot be written.
     """
     source = Path(texture)
+    check_outputs(folder, [source], overwrite=overwrite)
     maps = read_albedo(read_photo(source))
     skin = maps["mask"] > 0.95
     if not skin.any():

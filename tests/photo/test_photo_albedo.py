@@ -53,11 +53,18 @@ def test_results_are_kept_unless_told_otherwise(texture, tmp_path):
     write_albedo_maps(texture, tmp_path / "out", overwrite=True)
 
 
+def test_a_texture_is_never_replaced_by_its_own_picture(texture):
+    before = texture.read_bytes()
+    with pytest.raises(BiofaceError, match="its picture would replace it"):
+        write_albedo_maps(texture, texture.parent, overwrite=True)
+    assert texture.read_bytes() == before
+
+
 def test_a_texture_without_skin_is_refused(tmp_path):
     path = tmp_path / "grass.png"
     Image.new("RGB", (40, 40), (20, 200, 20)).save(path)
     with pytest.raises(InputError, match="grass"):
-        write_albedo_maps(path, tmp_path)
+        write_albedo_maps(path, tmp_path / "out")
 
 
 def test_command(texture, tmp_path, capsys):
