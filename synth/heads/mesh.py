@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,12 +28,14 @@ from synth.scene import REGIONS, HeadMesh
 
 # Words in the names of objects, groups and materials, and the region they mean.
 _WORDS = (
-    ("lash", "lashes"),
-    ("teeth tooth tongue gum mouth", "mouth"),
-    ("eyebrow brow hair beard", "hair"),
-    ("eye sclera cornea iris pupil", "eye"),
-    ("cloth shirt collar glasses cap hat", "accessory"),
+    (r"(eye)?lash(es)?", "lashes"),
+    (r"(teeth|tooth|tongue|mouth)[a-z]*|gums?", "mouth"),
+    (r"(eye)?brows?|[a-z]*hairs?|(hair|beard|mo?ustache)[a-z]*", "hair"),
+    (r"[a-z]*eyes?|(eyeball|sclera|cornea)[a-z]*|iris(es)?|pupils?", "eye"),
+    (r"[a-z]*(shirts?|glasses)|(cloth|collar)[a-z]*|caps?|hats?", "accessory"),
 )
+_LIDS = re.compile(r"eye[^a-z]?lids?", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _PIGMENTS = ("melanin", "haemoglobin")
 _EYE_DISTANCE_CM = (3.0, 30.0)
 _EYES_ABOVE_ORIGIN = 3.2
@@ -202,8 +205,9 @@ def _to_centimetres(path: Path, vertices: np.ndarray, landmarks: np.ndarray) -> 
 def _named_regions(mesh: PolygonMesh, region: np.ndarray) -> np.ndarray:
     out = region.copy()
     for number, name in enumerate(mesh.parts):
-        for words, meaning in _WORDS:
-            if any(word in name.lower() for word in words.split()):
+        words = [word.lower() for word in _WORD.findall(_LIDS.sub("", name))]
+        for pattern, meaning in _WORDS:
+            if any(re.fullmatch(pattern, word) for word in words):
                 out[mesh.part == number] = REGIONS.index(meaning)
                 break
     return out

@@ -11,7 +11,8 @@ from bioface.errors import InputError
 from bioface.exr import write_exr
 from synth.heads import install, load_provider
 from synth.heads.ict_check import ICT_HASH
-from synth.heads.obj import read_obj, read_vertices
+from synth.heads.mesh import _named_regions
+from synth.heads.obj import PolygonMesh, read_obj, read_vertices
 from synth.sample.config import SampleConfig
 from synth.sample.layout import layout_of
 from synth.sample.scene import sample_scene
@@ -175,6 +176,35 @@ def test_obj_reader_splits_polygons_and_counts_from_the_end(tmp_path):
     assert mesh.uv_indices[1].tolist() == [0, 1, 1, -1]
     assert mesh.parts == ("body//skin", "body/eyes/skin")
     assert mesh.part.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        ("skin_brown", "face"),
+        ("EscapeHatch", "face"),
+        ("eyelids", "face"),
+        ("Upper_EyeLid", "face"),
+        ("flash", "face"),
+        ("body/EyeLashes/mat", "lashes"),
+        ("eyelash.001", "lashes"),
+        ("EYES", "eye"),
+        ("lefteye", "eye"),
+        ("EyeballR", "eye"),
+        ("Brows", "hair"),
+        ("haircards_mat", "hair"),
+        ("TeethUpper", "mouth"),
+        ("gums", "mouth"),
+        ("sunglasses", "accessory"),
+        ("hat01", "accessory"),
+    ],
+)
+def test_whole_words_of_names_say_what_is_not_skin(name, region):
+    faces = np.zeros((2, 4), np.int32)
+    nothing = np.zeros((0, 2))
+    mesh = PolygonMesh(nothing, faces, nothing, faces, np.array([0, 1]), ("skin", name))
+    found = _named_regions(mesh, np.full(2, REGIONS.index("face"), np.uint8))
+    assert [REGIONS[number] for number in found] == ["face", region]
 
 
 def test_negative_indices_count_from_the_line_they_stand_on(tmp_path):
