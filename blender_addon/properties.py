@@ -9,7 +9,7 @@ import bpy
 HEADS = (
     ("procedural", "Procedural", "The parametric head that comes with BioFace"),
     ("ict-facekit", "ICT-FaceKit", "Install it first: bioface-synth heads install ict-facekit"),
-    ("file", "File", "A head of your own: an OBJ with its landmarks beside it"),
+    ("file", "File", "A head of your own, its landmarks beside it"),
 )
 SOURCES = (
     ("PHOTO", "Photo", "A photo of a face; the light is taken out", "IMAGE_DATA", 0),
@@ -147,7 +147,7 @@ class BIOFACE_PG_dataset(bpy.types.PropertyGroup):
         max=64,
     )
     heads: bpy.props.EnumProperty(name="Heads", description="Where heads come from", items=HEADS)
-    heads_file: _file("Head File", "OBJ file of a head of your own")
+    heads_file: _file("Head File", "OBJ, GLB or Blender file of a head of your own")
     sheet: _file("Contact Sheet", "Picture of the dataset made last")
 
     def settings(self) -> dict[str, object]:

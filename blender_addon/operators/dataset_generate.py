@@ -29,6 +29,8 @@ class BIOFACE_OT_dataset_generate(TaskOperator):
         folder = bpy.path.abspath(dataset.folder)
         if not folder:
             raise InputError("no folder for the dataset; choose one")
+        if dataset.heads == "file" and not dataset.heads_file:
+            raise InputError("no file of a head; choose one")
         settings = dataset.settings()
         Settings(**settings)
         return Task("dataset", folder=os.path.abspath(folder), settings=settings)

@@ -28,7 +28,6 @@ class BIOFACE_OT_head_add(BaseOperator):
         from synth.heads import load_provider
 
         made = add_dressed_head(bpy, context.scene, load_provider(self.heads))
-        made.scale = [0.01 / context.scene.unit_settings.scale_length] * 3
         made.location = context.scene.cursor.location
         bpy.ops.object.select_all(action="DESELECT")
         made.select_set(True)

@@ -15,8 +15,11 @@ class BIOFACE_OT_maps_attach(MeshOperator):
 
     def apply(self, context: bpy.types.Context) -> str:
         """Put the maps into the object's skin material, adding it where there is none."""
+        from bioface.errors import InputError
         from synth.blender.character import attach_texture_maps
 
         path = bpy.path.abspath(self.filepath or context.scene.bioface.source.result)
+        if not path:
+            raise InputError("no maps to use; read a texture first")
         attach_texture_maps(bpy, context.object, path)
         return f"{context.object.name}: skin from {bpy.path.basename(path)}"

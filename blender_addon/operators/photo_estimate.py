@@ -34,8 +34,12 @@ class BIOFACE_OT_photo_estimate(TaskOperator):
         photo = os.path.abspath(bpy.path.abspath(source.filepath))
         if not os.path.isfile(photo):
             raise InputError(f"{photo}: no such file")
-        # Pictures of one name in several folders do not take each other's place.
+        # Pictures of one name in several folders do not take each other's place, nor does what is
+        # read from one as a texture that of the photo.
         folder = results_folder(context) / hashlib.sha256(photo.encode()).hexdigest()[:8]
+        if source.kind == "ALBEDO":
+            folder /= "texture"
+        self._picture = Path(photo).name
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,8 +66,8 @@ class BIOFACE_OT_photo_estimate(TaskOperator):
         source = settings.source
         source.result = result["path"]
         source.show(show_maps(bpy, result["path"]))
-        if source.kind == "PHOTO":
+        if "face_box" in result:
             source.set_box(*result["face_box"])
             settings.add_photo(result["path"])
         said = (f"{name} {100 * source.maps[name].median:.1f} %" for name in MAPS)
-        return f"{Path(source.filepath).name}: {', '.join(said)}"
+        return f"{self._picture}: {', '.join(said)}"

@@ -2,7 +2,7 @@
 
 import bpy
 
-from .base import BaseOperator
+from .base import BaseOperator, file_argument
 
 
 class BIOFACE_OT_photo_add(BaseOperator):
@@ -12,13 +12,13 @@ class BIOFACE_OT_photo_add(BaseOperator):
     bl_label = "Add Photo Maps"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender's convention)
 
-    filepath: bpy.props.StringProperty(
-        name="Maps", description="EXR that BioFace wrote, beside its JSON", subtype="FILE_PATH"
-    )
+    filepath: file_argument("Maps", "EXR that BioFace wrote, beside its JSON")
     filter_glob: bpy.props.StringProperty(default="*.exr", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Let the user choose the file."""
+        """Take the file that was dropped, or let the user choose one."""
+        if self.filepath:
+            return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 

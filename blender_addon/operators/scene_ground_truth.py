@@ -33,6 +33,12 @@ class BIOFACE_OT_scene_ground_truth(TaskOperator):
         folder = Path(self._path).parent
         if not folder.is_dir():
             raise BiofaceError(f"{folder}: no such folder; make it or choose another file")
+        for image in bpy.data.images:
+            if image.is_dirty and image.users > image.use_fake_user and image.source != "VIEWER":
+                raise InputError(
+                    f"{image.name}: painted and not saved, so that the copy that is rendered would "
+                    "lack it; save or pack the image first"
+                )
         self._folder = tempfile.mkdtemp(prefix="bioface-")
         blend = str(Path(self._folder, "scene.blend"))
         try:
@@ -45,6 +51,9 @@ class BIOFACE_OT_scene_ground_truth(TaskOperator):
                 scene=scene.name,
                 path=self._path,
                 samples=scene.bioface.truth_samples,
+                scripts=context.preferences.filepaths.use_scripts_auto_execute
+                and not bpy.app.autoexec_fail,
+                blocked=bpy.app.autoexec_fail,
             )
         except BaseException:
             self.tidy()

@@ -44,6 +44,7 @@ class BIOFACE_OT_skin_preset_set(MeshOperator):
     def apply(self, context: bpy.types.Context) -> str:
         """Set the sockets of the object's first skin material."""
         from bioface.errors import InputError
+        from synth.blender.character import check_local, skin_slots
         from synth.blender.skin_material import object_skin_node
         from synth.blender.skin_presets import skin_presets
 
@@ -53,6 +54,7 @@ class BIOFACE_OT_skin_preset_set(MeshOperator):
         node = object_skin_node(context.object)
         if node is None:
             raise InputError(f"{context.object.name}: add the BioFace skin material first")
+        check_local(context.object, skin_slots(context.object))
         preset = presets[self.group]
         for name in ("Melanin", "Haemoglobin"):
             if node.inputs[name].is_linked:

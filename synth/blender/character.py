@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ from synth.scene import REGIONS, HeadMesh
 
 LANDMARKS = "bioface_landmarks"
 """Mesh property: the vertices of the 68 landmarks; heads of `bioface-synth apply` carry it."""
+
+_REACH = 0.5
+"""cm by which modifiers may move a landmark that is looked for among other vertices."""
 
 MAP = "bioface_map"
 """Image property: which map an image of this project is, so that it may be replaced."""
@@ -96,6 +100,7 @@ def project_estimates(
         raise InputError("no photo to project; add one to the list")
     estimates = [read_estimate(photo.path) for photo in photos]
     slots = skin_slots(mesh_object)
+    check_local(mesh_object, slots)
     head = head_from_object(bpy, mesh_object, slots or {mesh_object.active_material_index})
     shots = [
         Shot(_fit(bpy, mesh_object, head, photo, estimate), estimate.maps, photo.weight)
@@ -123,7 +128,13 @@ def add_skin_material(bpy: Any, mesh_object: Any) -> Any:
 
     A material that stood there stays in the file. The mesh stores its rest position for the
     shader, so that freckles stick to skin that deforms.
+
+    Raises
+    ------
+    InputError
+        The slot belongs to a mesh that is linked from another file.
     """
+    check_local(mesh_object, ())
     former = mesh_object.active_material
     if former is not None and former.library is None:
         former.use_fake_user = True
@@ -137,8 +148,8 @@ def attach_to_slots(
 ) -> None:
     """Connect `melanin` and `haemoglobin` images to the skin materials in `slots`.
 
-    The materials' groups become those of `skin`; images that an earlier call connected and that
-    nothing uses any more are removed.
+    The materials' groups become those of `skin`. Of the images that nothing uses any more, those
+    that an earlier call connected are removed and the artist's own stay in the file.
     """
     former: set[Any] = set()
     for index in slots:
@@ -149,8 +160,12 @@ def attach_to_slots(
         former |= {getattr(links[0].from_node, "image", None) for links in sources if links}
         attach_maps(material, images)
     for image in former - {None, *images.values()}:
-        if image.get(MAP) and not image.users:
+        if image.users:
+            continue
+        if image.get(MAP):
             bpy.data.images.remove(image)
+        elif image.library is None:
+            image.use_fake_user = True
     for name, image in images.items():
         image[MAP] = name
         image.name = f"{mesh_object.name} {name}"
@@ -169,9 +184,14 @@ def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
     Raises
     ------
     InputError
-        The file is missing, damaged or holds no skin.
+        The file is missing, damaged, holds no skin or was read from a photo; or the object's skin
+        is linked from another file.
     """
+    slots = skin_slots(mesh_object)
+    check_local(mesh_object, slots)
     planes = read_exr(path)
+    if _lists_faces(Path(path).with_suffix(".json")):
+        raise InputError(f"{path}: maps of a photo, not of a texture; project them instead")
     absent = [name for name in (*MAPS, "mask") if name not in planes]
     if absent:
         raise InputError(f"{path}: no channel {absent[0]}; read the texture again")
@@ -186,7 +206,6 @@ def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
         )
         for name in MAPS
     }
-    slots = skin_slots(mesh_object)
     if not slots:
         add_skin_material(bpy, mesh_object)
         slots = {mesh_object.active_material_index}
@@ -202,10 +221,51 @@ def skin_slots(mesh_object: Any) -> set[int]:
     }
 
 
+def check_local(mesh_object: Any, slots: Iterable[int]) -> None:
+    """Refuse to change what another file holds: Blender would show it and never save it.
+
+    Parameters
+    ----------
+    slots
+        Material slots whose skin materials shall change; none: the active slot shall get one.
+
+    Raises
+    ------
+    InputError
+        A material is linked from another file, or the mesh that holds the slot is.
+    """
+    owned = mesh_object.material_slots
+    holders = [owned[index].material for index in slots]
+    if not holders:
+        active = mesh_object.active_material_index
+        by_object = active < len(owned) and owned[active].link == "OBJECT"
+        holders = [mesh_object if by_object else mesh_object.data]
+    for holder in holders:
+        if holder.library is not None:
+            raise InputError(
+                f"{mesh_object.name}: {holder.name} is linked from {holder.library.filepath}; "
+                "make it local first"
+            )
+
+
+def _lists_faces(record: Path) -> bool:
+    """Whether the JSON of maps tells of faces, as that of a photo does and a texture's does not."""
+    try:
+        return "faces" in json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _fit(
     bpy: Any, mesh_object: Any, head: HeadMesh, photo: PhotoOfCharacter, estimate: Estimate
 ) -> Fit:
-    if photo.camera is None and len(head.landmarks):
+    if photo.camera is None and LANDMARKS in mesh_object.data:
+        known = estimate.landmarks is not None or estimate.box is not None
+        if known and not len(head.landmarks):
+            raise InputError(
+                f"{mesh_object.name}: modifiers or edits have moved its landmarks; turn the "
+                "modifiers off, or choose a camera for the photo"
+            )
         if estimate.landmarks is not None:
             return fit_head(head, estimate.landmarks, estimate.shape)
         if estimate.box is not None:
@@ -224,7 +284,8 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
     Returns
     -------
     A `HeadMesh` of triangles with the active UV map; `landmarks` is empty where the mesh does not
-    carry them (or a modifier has renumbered its vertices).
+    carry them. Where modifiers add or remove vertices, those nearest to the mesh's own stand for
+    them, unless one is farther than 5 mm.
 
     Raises
     ------
@@ -248,20 +309,31 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
         uv = _read(layer.uv, "vector", np.float32, (-1, 2))[corners]
     finally:
         evaluated.to_mesh_clear()
-    marks = mesh_object.data.get(LANDMARKS, [])
-    if len(vertices) != len(mesh_object.data.vertices):
-        marks = []
     last = max(len(mesh_object.material_slots) - 1, 0)
     skin = np.isin(np.minimum(slot, last), sorted(skin_slots))
-    vertices *= _centimetres(bpy, mesh_object)
+    scale = _centimetres(bpy, mesh_object)
+    vertices *= scale
+    marks = np.array(mesh_object.data.get(LANDMARKS, []), np.int32)
+    own = _read(mesh_object.data.vertices, "co", np.float32, (-1, 3)) * scale
+    if marks.max(initial=0) >= len(own):
+        marks = marks[:0]
+    elif len(marks) and len(own) != len(vertices):
+        marks = _nearest(own[marks], vertices)
     return HeadMesh(
         vertices=vertices,
         canonical=vertices,
         faces=np.concatenate([triangles, np.full((count, 1), -1, np.int32)], 1),
         uv=np.concatenate([uv, uv[:, :1]], 1),
         region=np.where(skin, REGIONS.index("face"), 0).astype(np.uint8),
-        landmarks=np.array(marks, np.int32),
+        landmarks=marks,
     )
+
+
+def _nearest(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Indices of the vertices nearest to points (N, 3); none if a point has none within reach."""
+    found = [int(((vertices - point) ** 2).sum(1).argmin()) for point in points]
+    away = np.linalg.norm(vertices[found] - points, axis=1)
+    return np.array(found if away.max() <= _REACH else [], np.int32)
 
 
 def fit_from_camera(

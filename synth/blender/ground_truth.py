@@ -168,14 +168,19 @@ def _set_up(copy: Any, samples: int) -> str:
 def _passes(
     planes: Mapping[str, np.ndarray], layer: str, prefixes: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Our pass or AOV name to (H, W, components) arrays, components in the order RGBA, XYZ, UVA."""
+    """Our pass or AOV name to (H, W, components) arrays, components in the order RGBA, XYZ, UVA.
+
+    Passes that the artist's layer has beyond these (vectors, Cryptomatte) are left out.
+    """
     ours = {theirs: name for name, theirs in prefixes.items()}
     ours |= {"Position": "position", "UV": "uv"}
+    ours |= {name: name for name in (PIGMENT_AOV, ALBEDO_AOV)}
     grouped: dict[str, dict[str, np.ndarray]] = {}
     for name, plane in planes.items():
         if name.startswith(f"{layer}."):
             prefix, _, component = name.removeprefix(f"{layer}.").rpartition(".")
-            grouped.setdefault(ours.get(prefix, prefix), {})[component] = plane
+            if prefix in ours:
+                grouped.setdefault(ours[prefix], {})[component] = plane
     return {
         name: np.stack([parts[c] for c in sorted(parts, key="RGBXYZUVA".index)], -1)
         for name, parts in grouped.items()

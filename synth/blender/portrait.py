@@ -8,7 +8,7 @@ and the head looks along -Y, as characters do; lengths are centimetres (unit sca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,18 @@ def add_dressed_head(
 
     Returns
     -------
-    Its `bpy.types.Object`, upright at the origin, one unit a centimetre.
+    Its `bpy.types.Object`, upright at the origin, in true size by the scene's unit scale.
     """
     head = provider.mean()
     dress = _dressed(provider, head, melanin)
-    made = add_head(bpy, scene, dress.head)
+    # In the vertices: the shader takes an object's own units for those of the scene.
+    centimetre = 0.01 / scene.unit_settings.scale_length
+    made = add_head(bpy, scene, replace(dress.head, vertices=dress.head.vertices * centimetre))
     made.rotation_euler.x = np.pi / 2
     made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
     _paint(made.data, dress)
     material = skin_material(bpy, "Skin", maps, model=skin)
-    _add_hair_and_pores(material)
+    _add_hair_and_pores(material, centimetre)
     made.data.materials.append(material)
     made.data.materials.append(_parts_material(bpy))
     made.data.polygons.foreach_set("material_index", (~skin_faces(head)).astype(np.int32))
@@ -202,8 +204,11 @@ def _parts_material(bpy: Any) -> Any:
     return material
 
 
-def _add_hair_and_pores(material: Any) -> None:
-    """Mix hair over the skin by the attribute `hair`, and give the skin a fine relief."""
+def _add_hair_and_pores(material: Any, centimetre: float) -> None:
+    """Mix hair over the skin by the attribute `hair`, and give the skin a fine relief.
+
+    `centimetre` is its length in units of the scene.
+    """
     tree = material.node_tree
     nodes, links = tree.nodes, tree.links
     skin = skin_node(material)
@@ -214,9 +219,9 @@ def _add_hair_and_pores(material: Any) -> None:
     hair.label = "Hair"
     hair.inputs["Roughness"].default_value = 0.8
     hair.inputs["Specular IOR Level"].default_value = 0.1
-    strands = _noise(tree, 14.0)
+    strands = _noise(tree, 14.0 / centimetre)
     links.new(_attribute(tree, "colour", "Color"), hair.inputs["Base Color"])
-    links.new(_bump(tree, strands, 0.6, 0.05), hair.inputs["Normal"])
+    links.new(_bump(tree, strands, 0.6, 0.05 * centimetre), hair.inputs["Normal"])
     # Coverage is smooth; the noise breaks its edge into tufts.
     tufts = nodes.new("ShaderNodeMapRange")
     tufts.interpolation_type = "SMOOTHSTEP"
@@ -231,13 +236,14 @@ def _add_hair_and_pores(material: Any) -> None:
     links.new(skin.outputs["Shader"], mix.inputs[1])
     links.new(hair.outputs[0], mix.inputs[2])
     links.new(mix.outputs[0], output.inputs["Surface"])
-    links.new(_bump(tree, _noise(tree, 9.0), 0.25, 0.03), skin.inputs["Normal"])
+    pores = _noise(tree, 9.0 / centimetre)
+    links.new(_bump(tree, pores, 0.25, 0.03 * centimetre), skin.inputs["Normal"])
 
 
-def _noise(tree: Any, per_centimetre: float) -> Any:
+def _noise(tree: Any, per_unit: float) -> Any:
     place = tree.nodes.new("ShaderNodeTexCoord")
     noise = tree.nodes.new("ShaderNodeTexNoise")
-    noise.inputs["Scale"].default_value = per_centimetre
+    noise.inputs["Scale"].default_value = per_unit
     noise.inputs["Detail"].default_value = 3.0
     tree.links.new(place.outputs["Object"], noise.inputs["Vector"])
     return noise.outputs[0]

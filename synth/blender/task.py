@@ -69,15 +69,35 @@ def generate_dataset(
 
 
 def render_scene_truth(
-    blend: str, scene: str, path: str, samples: int, *, progress: Progress
+    blend: str,
+    scene: str,
+    path: str,
+    samples: int,
+    *,
+    scripts: bool,
+    blocked: bool,
+    progress: Progress,
 ) -> dict[str, str]:
-    """Open a .blend file and write the ground truth of one of its scenes; returns `path`."""
+    """Open a .blend file and write the ground truth of one of its scenes; returns `path`.
+
+    Parameters
+    ----------
+    scripts
+        Whether Python inside the file, such as that of drivers, may run.
+    blocked
+        Whether it was blocked where the file comes from, so that nobody misses it here.
+    """
     from synth.blender.compat import import_bpy
     from synth.blender.ground_truth import render_ground_truth, write_ground_truth
 
     bpy = import_bpy()
     progress(0, 1, "rendering")
-    bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False)
+    bpy.ops.wm.open_mainfile(filepath=blend, load_ui=False, use_scripts=scripts)
+    if bpy.app.autoexec_fail and not blocked:
+        raise InputError(
+            f"{scene}: Python of the file ({bpy.app.autoexec_fail_message}) may not run beside "
+            "Blender; switch on Auto Run Python Scripts in the preferences, under Save & Load"
+        )
     truth = render_ground_truth(
         bpy, bpy.data.scenes[scene], samples=samples, scratch=Path(blend).parent
     )

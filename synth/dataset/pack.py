@@ -31,10 +31,12 @@ def pack(folders: str | Path | Sequence[str | Path], file: str | Path) -> int:
     InputError
         A folder is not a dataset, or a sample is missing, damaged or lacks a channel; or several
         do not belong in one file: another size or other channels, the same seed and so the same
-        people, or one for tests among them.
+        people, or one for tests among them; or `file` is a folder.
     BiofaceError
         The file cannot be written.
     """
+    if Path(file).is_dir():
+        raise InputError(f"{file}: a folder; name the packed file after the datasets")
     folders = [folders] if isinstance(folders, str | Path) else folders
     datasets = [Dataset(folder) for folder in folders]
     first = datasets[0]

@@ -77,12 +77,15 @@ def read_manifest(folder: str | Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        Another line is damaged.
+        The file cannot be read, or another line is damaged.
     """
     path = Path(folder, MANIFEST_FILE)
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     complete = text[: text.rfind("\n") + 1]
     lines: dict[int, dict[str, Any]] = {}
     for number, row in enumerate(complete.splitlines(), 1):

@@ -96,8 +96,9 @@ class DatasetInfo:
     config
         `kind` (of `KINDS`; sets of earlier versions have none and are `transport`), `size`
         (pixels), `samples` (per pixel), `sampling` (`SampleConfig.to_dict`), `code`
-        (`synth.dataset.code.code_hash`), `occlusion` and `indirect` (whether these are stored)
-        and, off-model, `spectra` (SHA-256 of the file of measured spectra).
+        (`synth.dataset.code.code_hash`), `occlusion` and `indirect` (whether these are stored),
+        `device` (the kind that Cycles rendered on) and, off-model, `spectra` (SHA-256 of the file
+        of measured spectra).
     seed
         With the index, the seed of a sample: `SeedSequence([seed, index])`.
     skin_model

@@ -245,6 +245,10 @@ def _take_lock(folder: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
+        if not isinstance(error, BlockingIOError):
+            raise BiofaceError(
+                f"{folder}: this drive cannot lock files ({error.strerror}); use another --out"
+            ) from error
         raise BiofaceError(
             f"{folder}: another bioface-synth is writing here; wait for it or use another --out"
         ) from error

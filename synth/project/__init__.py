@@ -34,6 +34,8 @@ __all__ = [
     "read_estimate",
 ]
 
+_TILES = (10, 100)
+"""UDIM tiles along u and v."""
 _MARGIN = 8
 """Texels by which skin is grown around UV islands."""
 _SHARPNESS = 3.0
@@ -122,7 +124,8 @@ def project_photos(
     Raises
     ------
     InputError
-        No photo, or one whose maps are incomplete; and as `project_maps`.
+        No photo, or one whose maps are incomplete; skin whose UVs lie on no UDIM tile; and as
+        `project_maps`.
     """
     if not shots or not any(shot.weight > 0 for shot in shots):
         raise InputError("no photo to project; add one with a weight above 0")
@@ -146,6 +149,11 @@ def project_photos(
         axis=1,
     )
     place = np.floor(texels.mean(1) / size).astype(int)
+    if ((place < 0) | (place >= _TILES)).any():
+        raise InputError(
+            "UVs of the skin lie beyond the UDIM tiles, where no image reaches; "
+            f"move them to u 0-{_TILES[0]} and v 0-{_TILES[1]}"
+        )
     sheets = {}
     for column, row in np.unique(place, axis=0):
         there = (place == [column, row]).all(1)

@@ -64,6 +64,17 @@ if bpy.app.version < (4, 3):  # as a module, 4.2 dies with Python once any opera
 """
 
 
+@pytest.fixture
+def bpy():
+    """Blender in its factory state, before and after."""
+    from synth.blender.compat import import_bpy
+
+    module = import_bpy()
+    module.ops.wm.read_factory_settings(use_empty=True)
+    yield module
+    module.ops.wm.read_factory_settings(use_empty=True)
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory):
     """The extension, built and validated by Blender's own builder, or $BIOFACE_EXTENSION."""

@@ -61,6 +61,15 @@ assert np.abs(melanin[inner, inner] - (0.05 + 0.2 * ramp)[inner]).max() < 0.002
 assert np.abs(blood[inner, inner] - (0.01 + 0.03 * ramp)[inner, None]).max() < 0.0005
 
 fails(bpy.ops.bioface.skin_preset_set, "comes from an image", group="SA")
+source = target.active_material
+library = str(Path("library.blend").resolve())
+bpy.data.libraries.write(library, {source})
+with bpy.data.libraries.load(library, link=True) as (there, here):
+    here.materials = there.materials
+target.active_material = here.materials[0]
+fails(bpy.ops.bioface.skin_preset_set, "make it local first", group="SA")
+target.active_material = source
+bpy.data.libraries.remove(bpy.data.libraries[0])
 
 count, images = len(target.active_material.node_tree.nodes), len(bpy.data.images)
 settings = bpy.context.scene.bioface
@@ -104,11 +113,39 @@ fails(project, "no faces", filepath=ESTIMATE)
 behind = plane()
 behind.location.z = 9
 fails(project, "behind the camera", filepath=ESTIMATE)
+fails(bpy.ops.bioface.maps_attach, "read a texture first")
+dataset = bpy.context.scene.bioface.dataset
+dataset.folder, dataset.heads = str(Path("made").resolve()), "file"
+fails(bpy.ops.bioface.dataset_generate, "no file of a head")
+painted = bpy.data.images.new("painted", 8, 8)
+painted.pixels[0] = 0.5
+bpy.ops.bioface.skin_material_add()
+bpy.data.materials[-1].node_tree.nodes.new("ShaderNodeTexImage").image = painted
+truth = bpy.ops.bioface.scene_ground_truth
+fails(truth, "painted: painted and not saved", filepath=str(Path("truth.exr").resolve()))
 bpy.context.view_layer.objects.active = bpy.data.objects["camera"]
 assert not project.poll()
 """
     )
     assert "Traceback" not in output
+
+
+def test_maps_that_are_dropped_are_taken_without_asking(blender):
+    blender(
+        """
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+invoke = bpy.types.BIOFACE_OT_photo_add.invoke
+for path, status, asked in ((ESTIMATE, {"FINISHED"}, False), ("", {"RUNNING_MODAL"}, True)):
+    operator = SimpleNamespace(filepath=path, execute=lambda context: {"FINISHED"})
+    context = MagicMock()
+    assert invoke(operator, context, None) == status
+    assert context.window_manager.fileselect_add.called == asked
+assert bpy.ops.bioface.photo_add(filepath=ESTIMATE) == {"FINISHED"}
+assert not bpy.context.window_manager.operator_properties_last("bioface.photo_add").filepath
+"""
+    )
 
 
 def test_openexr_is_not_needed(blender):
@@ -210,6 +247,7 @@ fails(bpy.ops.bioface.dataset_generate, "started with another config.size")
 
 def test_a_texture_becomes_skin(blender):
     from_texture = """
+from types import SimpleNamespace
 from PIL import Image
 from bioface.spectral.colour import reflectance_to_linear_srgb, srgb_encode
 from bioface.spectral.skin import SkinModel
@@ -229,11 +267,18 @@ shown = source.maps["melanin"]
 assert shown.low < shown.median < shown.high < 0.21
 assert shown.image.preview.image_size[:] == (256, 256)
 assert "user" in source.result
+assert Path(source.result).parent.name == "texture"  # beside what is read from it as a photo
 target = plane()
 assert bpy.ops.bioface.maps_attach() == {"FINISHED"}
 image = object_skin_node(target).inputs["Melanin"].links[0].from_node.image
 np.testing.assert_allclose(pixels(image)[20], melanin[0], rtol=0.1)
-source.kind = "PHOTO"
+source.kind = "PHOTO"  # changed before the work ended
+picture, source.filepath = source.filepath, "other.png"
+operator = SimpleNamespace(_picture="texture.png")
+read = bpy.types.BIOFACE_OT_photo_estimate.finish
+assert read(operator, bpy.context, {"path": source.result}).startswith("texture.png: melanin")
+assert not bpy.context.scene.bioface.photos
+source.filepath = picture
 preferences = bpy.context.preferences.addons[
     next(m for m in bpy.context.preferences.addons.keys() if m.endswith(".bioface"))
 ].preferences

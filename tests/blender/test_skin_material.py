@@ -19,17 +19,6 @@ pytestmark = pytest.mark.bpy
 SIDE = 32
 
 
-@pytest.fixture
-def bpy():
-    """Blender in its factory state, before and after."""
-    from synth.blender.compat import import_bpy
-
-    module = import_bpy()
-    module.ops.wm.read_factory_settings(use_empty=True)
-    yield module
-    module.ops.wm.read_factory_settings(use_empty=True)
-
-
 def plane(bpy, material):
     """A 2 x 2 plane with UVs under a white sky, seen whole by an orthographic camera."""
     bpy.ops.mesh.primitive_plane_add(size=2)

@@ -174,6 +174,15 @@ def test_inspect_command_writes_the_sheet_and_prints(folder, capsys):
     assert (folder / "contact_sheet.png").stat().st_size > 0
 
 
+def test_a_forgotten_file_to_pack_into_is_said_before_any_work(folder, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    assert cli.main(["pack", str(folder), str(other)]) == 1
+    error = capsys.readouterr().err
+    assert f"{other}: a folder; name the packed file" in error
+    assert error.count("\n") == 1
+
+
 def test_pack_command_prints_what_it_wrote(folder, tmp_path, capsys):
     assert cli.main(["pack", str(folder), str(tmp_path / "a.pack")]) == 0
     assert "a.pack: 3 samples" in capsys.readouterr().out

@@ -106,6 +106,15 @@ def test_a_second_writer_is_told_so_and_stops(tmp_path):
         assert list(writer.partial.iterdir()) == []
 
 
+def test_a_drive_without_locks_is_not_taken_for_a_second_writer(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(BiofaceError, match="cannot lock files"):
+        DatasetWriter(tmp_path, info())
+
+
 def test_a_manifest_line_cut_short_costs_only_its_sample(tmp_path):
     fill(tmp_path, [0, 1])
     manifest = tmp_path / "manifest.jsonl"
@@ -121,6 +130,13 @@ def test_a_damaged_manifest_is_named(tmp_path):
     manifest.write_text("garbage\n" + manifest.read_text())
     with pytest.raises(InputError, match=r"manifest\.jsonl: line 1 is damaged"):
         DatasetWriter(tmp_path, info())
+    manifest.write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match=r"manifest\.jsonl: line 1 is damaged"):
+        Dataset(tmp_path)
+    manifest.unlink()
+    manifest.mkdir()
+    with pytest.raises(InputError, match=r"manifest\.jsonl: cannot be read"):
+        Dataset(tmp_path)
 
 
 def test_a_full_disk_is_said_and_the_run_can_be_continued(tmp_path, monkeypatch):

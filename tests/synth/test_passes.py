@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from synth.blender import passes
+from synth.blender import ground_truth, passes
 from synth.blender.compat import PASSES_4, PASSES_5
 from synth.blender.passes import RenderCheckError
 from synth.blender.truth_material import AOVS
@@ -120,3 +120,15 @@ def test_layers_are_split_under_either_versions_names(prefixes):
     assert set(raw) == {*PASSES_4, "pigment", "alpha"}
     np.testing.assert_array_equal(raw["normal"][0, 0], [0, 1, 2])
     np.testing.assert_array_equal(raw["alpha"], 0.5 * plane)
+
+
+def test_passes_that_an_artists_layer_has_besides_are_left_out():
+    plane = np.zeros((2, 3), np.float32)
+    names = [f"Combined.{c}" for c in "RGBA"] + [f"bioface_pigment.{c}" for c in "RGBA"]
+    more = [f"Vector.{c}" for c in "XYZW"] + [f"CryptoObject00.{c}" for c in "rgba"]
+    planes = {f"Layer.{name}": plane for name in names + more}
+    found = ground_truth._passes(planes, "Layer", PASSES_4)
+    assert {name: values.shape for name, values in found.items()} == {
+        "combined": (2, 3, 4),
+        "bioface_pigment": (2, 3, 4),
+    }

@@ -283,6 +283,9 @@ def test_what_cannot_be_projected_is_named():
         project_maps(head, fit, {name: maps[name] for name in ("melanin", "mask")}, 32)
     with pytest.raises(InputError, match="shape"):
         project_maps(head, fit, {**maps, "mask": np.ones((2, 2))}, 32)
+    for shift in ([-1, 0], [10, 0], [0, 100]):
+        with pytest.raises(InputError, match="move them to u 0-10 and v 0-100"):
+            project_maps(replace(head, uv=head.uv + np.float32(shift)), fit, maps, 32)
     bare = replace(head, region=np.full(len(head.region), REGIONS.index("hair"), np.uint8))
     with pytest.raises(InputError, match="no skin"):
         project_maps(bare, fit, maps, 32)
