@@ -8,6 +8,7 @@ reads it; numpy is all it takes.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -126,13 +127,24 @@ def read_packed(path: str | os.PathLike[str]) -> PackedDataset:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source}: damaged header; pack the dataset again") from error
-    if any(key not in header for key in _REQUIRED):
+    shape = _shape(header)
+    if shape is None:
         raise InputError(f"{source}: damaged header; pack the dataset again")
-    shape = (header["count"], len(header["channels"]), header["height"], header["width"])
     start = -(-(len(MAGIC) + 8 + length) // ALIGNMENT) * ALIGNMENT
-    if size != start + 2 * int(np.prod(shape)):
+    if size != start + 2 * math.prod(shape):
         raise InputError(f"{source}: truncated; pack the dataset again")
     if shape[0] == 0:
         raise InputError(f"{source}: holds no samples; generate some first")
     images = np.memmap(source, "<f2", "r", start, shape)
     return PackedDataset(source, header, images)
+
+
+def _shape(header: Any) -> tuple[int, int, int, int] | None:
+    """(N, C, H, W) as a header tells it; None where it does not."""
+    if not isinstance(header, dict) or any(key not in header for key in _REQUIRED):
+        return None
+    count, height, width = (header[key] for key in ("count", "height", "width"))
+    whole = all(type(number) is int and number >= 0 for number in (count, height, width))
+    if not whole or not isinstance(header["channels"], list):
+        return None
+    return count, len(header["channels"]), height, width

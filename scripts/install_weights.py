@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bioface.atomic import replacing, write_text
+from bioface.atomic import replacing
 from bioface.learn.weights import load_weights
 
 NAME = "release"
@@ -22,15 +22,20 @@ STAGES = (
     *("pretrain", "continued", "finetune", "refined", "mean"),
     *("enlarged", "adapted", "blended"),
     *("broadened", "settled", "together", "joined"),
+    *("furthered", "calmed", "paired", "final"),
 )
-FINE_TUNING = ("finetune", "refined", "adapted", "settled")
-MEANS = ("mean", "blended", "together", "joined")
+FINE_TUNING = ("finetune", "refined", "adapted", "settled", "calmed")
+MEANS = ("mean", "blended", "together", "joined", "paired", "final")
 """Stages without a log: means of two others."""
 
 
 def main() -> None:
-    out, target = map(Path, sys.argv[1:3])
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    out, target = map(Path, sys.argv[1:])
     stages = [s for s in STAGES if (out / s).exists()]
+    if not stages:
+        raise SystemExit(f"{out}: holds none of the stages of scripts/train_release")
     weights = out / stages[-1] / "weights.safetensors"
     model = load_weights(weights)
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
@@ -55,13 +60,13 @@ def main() -> None:
     sources = {f"{NAME}.safetensors": weights, onnx.name: onnx}
     sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s not in MEANS}
     content = {name: source.read_bytes() for name, source in sources.items()}
-    for old in target.glob("*.safetensors"):
-        for file in target.glob(f"{old.stem}.*"):
-            file.unlink()
+    content[f"{NAME}.json"] = f"{json.dumps(report, indent=1)}\n".encode()
+    older = {path for old in target.glob("*.safetensors") for path in target.glob(f"{old.stem}.*")}
     for name, data in content.items():
         with replacing(target / name) as temporary:
             temporary.write_bytes(data)
-    write_text(target / f"{NAME}.json", json.dumps(report, indent=1) + "\n")
+    for path in older - {target / name for name in content}:
+        path.unlink()
 
 
 def strings(value: Any) -> list[str]:

@@ -9,7 +9,9 @@ reflectance.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -22,10 +24,14 @@ from bioface.evaluate.fit_skin import (
     starts,
     to_coordinates,
 )
+from bioface.npz import read_npz
 from bioface.spectral.colour import reflectance_weights, xyz_to_lab
 from bioface.spectral.grid import BANDS
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.skin_physics import CURVE_TERMS
+
+SPECTRA = Path(__file__).resolve().parents[2] / "shared" / "skin_spectra" / "issa_face_half.npz"
+"""Where the scripts look for measured skin unless they are told."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,18 @@ class Calibration:
     model: SkinModel
     offset: float
     coordinates: np.ndarray
+
+
+def read_people(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """`wavelength` (W,), `reflectance` (N, W), `subject`, `group` and `site` (N,) of an npz file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or lacks an array.
+    """
+    names = ("wavelength", "reflectance", "subject", "group", "site")
+    return read_npz(path, names, f"name measured skin with --spectra: an npz of {', '.join(names)}")
 
 
 def bands_of(wavelength: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from bioface.atomic import replacing, write_text
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
 from bioface.npz import read_npz
-from bioface.packed import read_packed, write_packed
+from bioface.packed import MAGIC, read_packed, write_packed
 
 PLANE = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 
@@ -196,6 +196,10 @@ def test_packed_files_that_cannot_be_used_are_named(tmp_path):
         content[:-1]: "truncated",
         content.replace(b'"count"', b'"kount"'): "damaged header",
         content.replace(b'{"channels', b'["channels'): "damaged header",
+        content.replace(b'["a"]', b"12345"): "damaged header",
+        content.replace(b'"height": 3', b'"height":""'): "damaged header",
+        content.replace(b'"count": 1', b'"count":-1'): "damaged header",
+        MAGIC + (1).to_bytes(8, "little") + b"5": "damaged header",
     }
     for bad, complaint in cases.items():
         (tmp_path / "bad.pack").write_bytes(bad)

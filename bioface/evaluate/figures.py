@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from bioface.atomic import replacing
 from bioface.evaluate.tables import NETWORK
 from bioface.scores.faces import MAIN_CONDITIONS
+from bioface.spectral.colour import ITA_CLASSES
 
 _PIGMENTS = (("melanin_u", "melanin"), ("haemoglobin_u", "haemoglobin"))
 _COLOURS = {"clean": "#4c72b0", "full": "#c44e52"}
@@ -63,17 +64,19 @@ def _tones(conditions: Mapping[str, Any]) -> Figure | None:
     present = [n for n in MAIN_CONDITIONS if NETWORK in conditions.get(n, {})]
     if not present:
         return None
+    found = {condition: conditions[condition][NETWORK]["groups"]["tone"] for condition in present}
+    names = [name for name in ITA_CLASSES if any(name in groups for groups in found.values())]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (quantity, title) in zip(axes, _PIGMENTS, strict=True):
-        for k, condition in enumerate(present):
-            groups = conditions[condition][NETWORK]["groups"]["tone"]
+        for k, (condition, groups) in enumerate(found.items()):
             values, errors = _intervals(groups, list(groups), quantity)
-            place = np.arange(len(groups)) + 0.12 * (k - 0.5 * (len(present) - 1))
+            place = np.array([names.index(name) for name in groups])
+            place = place + 0.12 * (k - 0.5 * (len(present) - 1))
             style = {"color": _COLOURS[condition], "label": condition}
             axis.errorbar(place, values, errors, fmt="o", capsize=3, **style)
-        labels = [f"{name}\n{group['photos']}" for name, group in groups.items()]
-        axis.set(title=title, xticks=np.arange(len(groups)), xticklabels=labels)
+        labels = [f"{name}\n{_photos(name, found)}" for name in names]
+        axis.set(title=title, xticks=np.arange(len(names)), xticklabels=labels)
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="y", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
@@ -81,6 +84,12 @@ def _tones(conditions: Mapping[str, Any]) -> Figure | None:
     axes[0].set_ylabel("RMSE, u")
     axes[0].legend(frameon=False)
     return figure
+
+
+def _photos(name: str, found: Mapping[str, Any]) -> str:
+    """How many photos a group has: in each condition, where they differ."""
+    counts = [groups[name]["photos"] if name in groups else 0 for groups in found.values()]
+    return " / ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
 
 
 def _intervals(

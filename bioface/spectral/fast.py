@@ -13,8 +13,8 @@ all their 80 products are kept. A model that is not separable is tabulated on th
 with more of them.
 
 Against the exact path the error in linear sRGB of a unit-shaded pixel stays below 6e-4 (mean 1e-4)
-for the calibrated model and 2e-3 for `alotaibi2019` over all fractions, and with any constant at
-its bound below 2e-3 for haemoglobin above 0.0005 (tests hold it there). Fractions outside 0-1 are
+for the calibrated model and 2e-3 for the others over all fractions, and with any constant at its
+bound below 2e-3 for haemoglobin above 0.0005 (tests hold it there). Fractions outside 0-1 are
 clipped.
 """
 

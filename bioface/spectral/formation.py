@@ -100,11 +100,15 @@ class Camera:
         """(*batch, 3, 3) from white-balanced raw to linear sRGB: M T diag(g)."""
         s, e = self._curves(spd)
         xp = array_namespace(s)
-        xyz = raw_to_xyz(s, e, self.method) if self.matrix is None else like(s, self.matrix)
+        batch = np.broadcast_shapes(tuple(s.shape[:-2]), tuple(e.shape[:-1]))
+        if self.matrix is None:
+            xyz = raw_to_xyz(s, e, self.method)
+        else:
+            xyz = _fitting("a raw-to-XYZ matrix", like(s, as_array(self.matrix)), (3, 3), batch)
         matrix = table_like(s, XYZ_TO_SRGB) @ xyz
         if self.gains is None:
             return matrix
-        gains = like(s, as_array(self.gains))
+        gains = _fitting("white-balance gains", like(s, as_array(self.gains)), (2,), batch)
         one = xp.ones_like(gains[..., :1])
         return matrix * xp.concat([gains[..., :1], one, gains[..., 1:]], axis=-1)[..., None, :]
 
@@ -112,6 +116,23 @@ class Camera:
         """Q (*batch, 33, 3): linear sRGB of a reflectance r is r Q; of a white one, sum Q."""
         xp = array_namespace(*self._curves(spd))
         return self.response(spd) @ xp.matrix_transpose(self.raw_to_srgb(spd))
+
+
+def _fitting(name: str, values: Array, last: tuple[int, ...], batch: tuple[int, ...]) -> Array:
+    """`values`, where their shape is (*batch, *last) or broadcasts with it; else `InputError`."""
+    shape = tuple(values.shape)
+    own = len(shape) - len(last)
+    try:
+        np.broadcast_shapes(shape[: max(own, 0)], batch)
+        fits = own >= 0 and shape[own:] == last
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(
+            f"{name} of shape {shape} for light and camera in batches of {batch}: "
+            f"(*batch, {', '.join(map(str, last))}) is needed"
+        )
+    return values
 
 
 def decode(
@@ -138,8 +159,8 @@ def decode(
         Skin model; the default one when None. Its constants may be tensors: gradients flow.
     path
         `exact` sums 33 bands for each pixel; `fast` (see `bioface.spectral.fast`) differs by less
-        than 1e-3 in linear sRGB, clips fractions to 0-1, and with torch keeps only the maps for
-        the backward pass.
+        than 1e-3 in linear sRGB for the default skin model and 2e-3 for others, clips fractions to
+        0-1, and with torch keeps only the maps for the backward pass.
 
     Returns
     -------
@@ -149,7 +170,7 @@ def decode(
     ------
     InputError
         A map is missing, maps differ in shape or do not fit the batch of light and camera, or
-        these are not on the wavelength grid.
+        these are not on the wavelength grid or do not fit each other.
     """
     melanin, haemoglobin, diffuse, specular = _maps(maps)
     xp = array_namespace(melanin)

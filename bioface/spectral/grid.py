@@ -25,7 +25,7 @@ def resample(wavelength: np.ndarray, values: np.ndarray) -> np.ndarray:
     """
     wavelength = np.asarray(wavelength, np.float64)
     values = np.asarray(values, np.float64)
-    if wavelength.ndim != 1 or values.shape[-1:] != wavelength.shape:
+    if wavelength.ndim != 1 or not wavelength.size or values.shape[-1:] != wavelength.shape:
         raise InputError(
             f"spectra have {values.shape[-1:]} bands for wavelengths of shape {wavelength.shape}"
         )
@@ -36,7 +36,7 @@ def resample(wavelength: np.ndarray, values: np.ndarray) -> np.ndarray:
             f"wavelengths cover {wavelength[0]:g}-{wavelength[-1]:g} nm; 400-720 nm are needed"
         )
     flat = values.reshape(-1, len(wavelength))
-    out = np.stack([np.interp(WAVELENGTHS, wavelength, row) for row in flat])
+    out = np.array([np.interp(WAVELENGTHS, wavelength, row) for row in flat])
     return out.reshape(*values.shape[:-1], BANDS)
 
 

@@ -162,18 +162,21 @@ class Illuminant:
         Raises
         ------
         InputError
-            The name is not known.
+            The name is not known, or the temperature outside 4000-25000 K.
         """
-        names = NAMES + LED_NAMES
+        names, kind = NAMES + LED_NAMES, name
         digits = name[1:].removesuffix("K")
-        if name.startswith("D") and digits.isdigit():
+        if name.startswith("D") and digits.isascii() and digits.isdigit():
             # CIE names give hundreds of kelvin on the radiation constant of 1964 (D65: 6504 K).
             short = int(digits) * 100 * 1.4388 / 1.438
-            name, daylight_kelvin = "D", short if len(digits) == 2 else float(digits)
-        if name not in names:
+            kind, daylight_kelvin = "D", short if len(digits) == 2 else float(digits)
+        if kind not in names:
             raise InputError(f"illuminant {name!r} is not known; choose one of {', '.join(names)}")
-        weights = np.zeros(len(names if name in LED_NAMES else NAMES))
-        weights[names.index(name)] = 1
+        lo, hi = DAYLIGHT_RANGE
+        if not lo <= daylight_kelvin <= hi:
+            raise InputError(f"illuminant {name!r}: daylight has {lo:g}-{hi:g} K")
+        weights = np.zeros(len(names if kind in LED_NAMES else NAMES))
+        weights[names.index(kind)] = 1
         return cls(weights, np.asarray(daylight_kelvin, np.float64))
 
     @property
@@ -217,7 +220,8 @@ def cct(spd: Any) -> Array:
 
     The nearest point of the Planckian locus in CIE 1960 uv: the squared distance to a table in
     reciprocal temperature is interpolated with a parabola about its minimum (in the manner of
-    Ohno, Leukos 10, 2014), so the result is differentiable.
+    Ohno, Leukos 10, 2014), so the result is differentiable. A light bluer or redder than these
+    temperatures has none, and the result, which may even be negative, means only that.
     """
     e = as_array(spd)
     xp = array_namespace(e)

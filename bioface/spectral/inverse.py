@@ -90,7 +90,7 @@ def invert(
     Raises
     ------
     InputError
-        `rgb` is not (..., 3), holds NaN, or the shapes do not broadcast.
+        `rgb` is not (..., 3), the shapes do not broadcast, or anything holds NaN or infinity.
     """
     colour = np.asarray(rgb, np.float32)
     if colour.ndim == 0 or colour.shape[-1] != 3:
@@ -105,10 +105,16 @@ def invert(
         )
     except ValueError as error:
         raise InputError(f"shading does not broadcast to {colour.shape[:-1]}") from error
-    table = _Table.of(SkinModel.load() if skin is None else skin, matrix)
     pixels = colour.reshape(-1, 3)
-    if not np.isfinite(pixels).all():
-        raise InputError("colours hold NaN or infinity")
+    for name, values in (
+        ("colours", pixels),
+        ("projection", matrix),
+        ("diffuse shading", diffuse),
+        ("specular shading", specular),
+    ):
+        if not np.isfinite(values).all():
+            raise InputError(f"{name}: holds NaN or infinity; mask those pixels first")
+    table = _Table.of(SkinModel.load() if skin is None else skin, matrix)
     out = np.empty((3, len(pixels)), np.float32)
 
     def work(part: slice) -> None:
@@ -200,8 +206,8 @@ class _Table:
         scale = np.float32(2 / (NODES - 1))
         return np.stack(
             [
-                fast.unwarp_melanin(at_x * scale - 1),
-                fast.unwarp_haemoglobin(at_y * scale - 1),
+                np.minimum(fast.unwarp_melanin(at_x * scale - 1), 1),
+                np.minimum(fast.unwarp_haemoglobin(at_y * scale - 1), 1),
                 residual,
             ]
         )

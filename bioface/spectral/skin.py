@@ -240,8 +240,7 @@ class _Context:
 
     @staticmethod
     def of(model: SkinModel, given: Mapping[str, Any], validate: bool) -> _Context:
-        inputs = [v for v in given.values() if is_array_api_obj(v)]
-        sources = inputs or [v for v in model.constants.values() if is_array_api_obj(v)]
+        sources = _arrays(given) or _arrays(model.constants)
         try:
             xp = array_namespace(*(sources or [np.empty(0)]))
         except TypeError as error:
@@ -307,6 +306,12 @@ class _Context:
 
     def finish(self, values: Array) -> Array:
         return self.xp.astype(values, self.result_dtype, copy=False)
+
+
+def _arrays(values: Mapping[str, Any]) -> list[Array]:
+    """Those that are arrays; numpy's scalars are numbers, which go with arrays of any library."""
+    found = (v for v in values.values() if is_array_api_obj(v))
+    return [v for v in found if not isinstance(v, np.generic)]
 
 
 def _check(xp: Any, name: str, values: Array) -> None:

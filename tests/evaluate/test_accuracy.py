@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bioface.evaluate.aims import Aim, aims
+from bioface.evaluate.figures import _tones
 from bioface.evaluate.tables import group_table
 from bioface.scores.faces import Photos, Readings, Rows, measure
 from bioface.scores.summary import summarise
@@ -142,3 +143,24 @@ def test_aims_say_what_was_met_and_what_was_missed(photos):
     assert verdict("photos, haemoglobin, sd") == "missed"
     assert verdict("photos, haemoglobin, largest") == "missed"
     assert verdict("photos, melanin, largest") == "met"
+
+
+def test_every_skin_tone_is_drawn_over_its_own_name():
+    def group(photos, rmse):
+        quantity = {"rmse": [rmse, rmse, rmse]}
+        return {
+            "photos": photos,
+            "quantities": dict.fromkeys(("melanin_u", "haemoglobin_u"), quantity),
+        }
+
+    tones = {
+        "clean": {"very light": group(5, 0.1), "tan": group(6, 0.2), "dark": group(7, 0.3)},
+        "full": {"tan": group(8, 0.2), "dark": group(7, 0.3)},
+    }
+    conditions = {name: {"network": {"groups": {"tone": found}}} for name, found in tones.items()}
+    axis = _tones(conditions).axes[0]
+    labels = [label.get_text() for label in axis.get_xticklabels()]
+    assert labels == ["very light\n5 / 0", "tan\n6 / 8", "dark\n7"]
+    for (line, *_), found in zip(axis.containers, tones.values(), strict=True):
+        at = [labels[round(x)].split("\n")[0] for x in line.get_xdata()]
+        assert at == list(found)

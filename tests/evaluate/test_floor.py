@@ -1,6 +1,8 @@
 """The information floor: what is known lowers it, and the kept table belongs to the model."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +48,18 @@ def test_the_kept_table_is_that_of_the_shipped_model():
     assert table is not None, "make it again: see `command` in information_floor.json"
     assert {row["prior"] for row in table["rows"]} == {"uniform", "population"}
     assert table["skin_model"] == SkinModel.load().name
+
+
+def test_the_page_shows_the_kept_table():
+    page = Path(__file__).parents[2] / "docs" / "information-floor.md"
+    rows = re.findall(r"^\| (?!known)(.+) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [[float(cell) for cell in row.split(" | ")[1:]] for row in rows]
+    kept = [
+        [row[name] for name in ("melanin_u", "haemoglobin_u", "melanin", "haemoglobin")]
+        for row in load_floor()["rows"]
+    ]
+    rounding = 0.5001 * np.array([1e-3, 1e-3, 1e-3, 1e-4])
+    assert (np.abs(np.array(shown) - kept) < rounding).all()
 
 
 def test_command_prints_the_kept_table(capsys, tmp_path):

@@ -77,3 +77,13 @@ def test_missing_weights_are_named(tmp_path):
     finished = run(stage(tmp_path / "a", 1), tmp_path / "nothing", 0.5, tmp_path / "mean")
     assert finished.returncode == 1
     assert "nothing" in finished.stderr
+
+
+def test_a_stage_is_not_overwritten(tmp_path):
+    first, second = stage(tmp_path / "finetune", 1), stage(tmp_path / "refined", 2)
+    (second / "log.csv").write_text("step,loss\n")
+    kept = (second / "weights.safetensors").read_bytes()
+    finished = run(first, second, 0.5, second)
+    assert finished.returncode == 1
+    assert "refined: holds a stage already" in finished.stderr
+    assert (second / "weights.safetensors").read_bytes() == kept

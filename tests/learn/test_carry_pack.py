@@ -125,6 +125,30 @@ def test_files_of_different_sizes_do_not_become_one_pack(pack_path, tmp_path):
     assert not both.exists()
 
 
+def test_what_is_there_is_not_replaced_unasked(pack_path, tmp_path):
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    assert run("squeeze", pack_path, first, "--size", 16).returncode == 0
+    second.write_bytes(b"precious")
+    # The name of the pack is forgotten: the second file stands in its place.
+    for stage in (("unpack", first, second), ("squeeze", pack_path, second)):
+        done = run(*stage)
+        assert done.returncode == 1
+        assert done.stderr.endswith("second.zip: exists already; pass --overwrite to replace it\n")
+        assert second.read_bytes() == b"precious"
+    assert run("unpack", first, second, "--overwrite").returncode == 0
+    assert len(read_packed(second)) == len(read_packed(pack_path))
+
+
+def test_what_is_no_carried_pack_is_named_in_a_line(pack_path, tmp_path):
+    for path, complaint in (
+        (pack_path, "not a file of scripts/carry_pack squeeze"),
+        (tmp_path / "missing.zip", "cannot be read (No such file or directory)"),
+    ):
+        done = run("unpack", path, tmp_path / "again.pack")
+        assert done.returncode == 1
+        assert done.stderr == f"scripts/carry_pack: error: {path}: {complaint}\n"
+
+
 def run(*stage):
     command = [sys.executable, SCRIPT, *map(str, stage)]
     return subprocess.run(command, check=False, capture_output=True, text=True)

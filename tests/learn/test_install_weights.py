@@ -139,3 +139,18 @@ def test_weights_of_another_run_are_refused(tmp_path):
     finished = install(out, tmp_path / "weights")
     assert finished.returncode == 1
     assert "not the weights" in finished.stderr
+
+
+def test_older_weights_stay_until_the_new_ones_are_there(tmp_path):
+    out, target = tmp_path / "out", tmp_path / "weights"
+    trained(out)
+    (target / "release.onnx").mkdir(parents=True)
+    (target / "older.safetensors").write_bytes(b"of an earlier release")
+    assert install(out, target).returncode == 1
+    assert (target / "older.safetensors").exists()
+
+
+def test_a_folder_without_stages_is_named(tmp_path):
+    finished = install(tmp_path, tmp_path / "weights")
+    assert finished.returncode == 1
+    assert finished.stderr == f"{tmp_path}: holds none of the stages of scripts/train_release\n"

@@ -127,6 +127,14 @@ def test_what_does_not_fit_is_named(path):
     ):
         with pytest.raises(InputError, match=message):
             decode(values, light, taken_by, path=path)
+    s = camera.sensitivities
+    for taken_by, message in (
+        (Camera(s, gains=np.ones((2, 3))), r"gains of shape \(2, 3\) .* \(\*batch, 2\) is needed"),
+        (Camera(s, gains=np.ones((5, 2))), r"gains of shape \(5, 2\) .* batches of \(2,\)"),
+        (Camera(s, matrix=np.ones(3)), r"matrix of shape \(3,\) .* \(\*batch, 3, 3\) is needed"),
+    ):
+        with pytest.raises(InputError, match=message):
+            decode({name: value[:2] for name, value in values.items()}, np.ones(33), taken_by)
     nothing = {name: value[:0] for name, value in values.items()}
     assert decode(nothing, np.ones(33), one, path=path).shape == (0, 2, 2, 3)
 

@@ -21,8 +21,13 @@ def test_straight_lines_survive_another_grid(grid):
         (np.arange(400.0, 701.0, 10.0), 31, "cover 400-700 nm; 400-720 nm are needed"),
         (np.arange(380.0, 781.0, 5.0)[::-1], 81, "must increase"),
         (np.arange(380.0, 781.0, 5.0), 80, r"\(80,\) bands for wavelengths of shape \(81,\)"),
+        (np.zeros(0), 0, r"\(0,\) bands for wavelengths of shape \(0,\)"),
     ],
 )
 def test_other_grids_are_refused_clearly(grid, bands, message):
     with pytest.raises(InputError, match=message):
         resample(grid, np.ones((2, bands)))
+
+
+def test_no_spectra_stay_none():
+    assert resample(WAVELENGTHS, np.zeros((2, 0, 33))).shape == (2, 0, 33)

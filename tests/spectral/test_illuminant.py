@@ -96,6 +96,10 @@ def test_led_weights_follow_the_fourteen():
     [
         (lambda: illuminant("F13"), "F13"),
         (lambda: Illuminant.named("candle"), "candle"),
+        (lambda: Illuminant.named("D5"), "'D5': daylight has 4000-25000 K"),
+        (lambda: Illuminant.named("D3000K"), "'D3000K': daylight has"),
+        (lambda: Illuminant.named("D", 300.0), "'D': daylight has"),
+        (lambda: Illuminant.named("D\N{SUPERSCRIPT TWO}"), "is not known"),
         (lambda: daylight(3000), "4000"),
         (lambda: daylight(float("nan")), "nan"),
         (lambda: mix(np.ones(13) / 13, 5000), "13"),

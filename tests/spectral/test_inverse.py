@@ -83,11 +83,23 @@ def test_unlit_pixels_are_finite():
     assert np.isfinite(np.stack(result)).all()
 
 
+def test_fractions_are_ones_that_the_skin_model_takes():
+    white_and_red = np.array([[1.0, 1, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0], [0.3, 0.9, 0.1]])
+    result = invert(np.concatenate([white_and_red, white_and_red / 20]))
+    SkinModel.load().reflectance(result.melanin, result.haemoglobin)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"rgb": np.zeros((4, 4))}, "3"),
-        ({"rgb": np.full((1, 3), np.nan)}, "NaN"),
+        ({"rgb": np.full((1, 3), np.nan)}, "colours: holds NaN"),
+        ({"rgb": np.zeros((2, 3)), "diffuse_shading": [1, np.nan]}, "diffuse shading: holds NaN"),
+        ({"rgb": np.zeros((2, 3)), "specular_shading": np.inf}, "specular shading: holds NaN"),
+        (
+            {"rgb": np.zeros((2, 3)), "projection": np.full((33, 3), np.nan)},
+            "projection: holds NaN",
+        ),
         ({"rgb": np.zeros((4, 3)), "diffuse_shading": np.ones(5)}, "shading"),
         ({"rgb": np.zeros((4, 3)), "projection": np.zeros((31, 3))}, "31"),
     ],

@@ -220,3 +220,21 @@ def test_two_array_libraries_at_once_are_refused():
     torch = pytest.importorskip("torch")
     with pytest.raises(InputError, match="one array library"):
         SkinModel.load().reflectance(torch.tensor([0.1]), np.array([0.1]))
+
+
+def test_numbers_of_numpy_are_numbers():
+    single = np.full(3, 0.1, np.float32)
+    number = np.float64(0.01)
+    skin = SkinModel.load()
+    assert skin.reflectance(single, number).dtype == np.float32
+    assert skin.reflectance(np.float32(0.1), number).dtype == np.float64
+
+
+@pytest.mark.torch
+def test_numbers_of_numpy_go_with_tensors():
+    import torch
+
+    skin = SkinModel.load()
+    found = skin.reflectance(torch.tensor([0.1]), np.float64(0.01))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found[0], skin.reflectance(0.1, 0.01), rtol=1e-5)
