@@ -22,10 +22,9 @@ STAGES = (
     *("pretrain", "continued", "finetune", "refined", "mean"),
     *("enlarged", "adapted", "blended"),
     *("broadened", "settled", "together", "joined"),
-    *("furthered", "calmed", "paired", "final"),
 )
-FINE_TUNING = ("finetune", "refined", "adapted", "settled", "calmed")
-MEANS = ("mean", "blended", "together", "joined", "paired", "final")
+FINE_TUNING = ("finetune", "refined", "adapted", "settled")
+MEANS = ("mean", "blended", "together", "joined")
 """Stages without a log: means of two others."""
 
 
