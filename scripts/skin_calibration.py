@@ -26,7 +26,7 @@ from bioface.evaluate.fit_skin import (
 )
 from bioface.npz import read_npz
 from bioface.spectral.colour import reflectance_weights, xyz_to_lab
-from bioface.spectral.grid import BANDS
+from bioface.spectral.grid import BANDS, WAVELENGTHS
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.skin_physics import CURVE_TERMS
 
@@ -131,6 +131,20 @@ def read_people(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     names = ("wavelength", "reflectance", "subject", "group", "site")
     return read_npz(path, names, f"name measured skin with --spectra: an npz of {', '.join(names)}")
+
+
+def read_skin(path: str | os.PathLike[str]) -> np.ndarray:
+    """Spectra (N, 33) of an npz file of `wavelength` and `reflectance` on the wavelength grid.
+
+    710-720 nm hold the value of 700 nm.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or lacks an array.
+    """
+    data = read_npz(path, ("wavelength", "reflectance"), "measured skin has both, (W,) and (N, W)")
+    return np.stack([np.interp(WAVELENGTHS, data["wavelength"], r) for r in data["reflectance"]])
 
 
 def bands_of(wavelength: np.ndarray) -> np.ndarray:

@@ -165,9 +165,6 @@ def read_light(told: str | os.PathLike[str]) -> np.ndarray:
         light = Illuminant.named(text)
     except InputError as error:
         raise InputError(f"{error}, or tell a temperature such as 5600K, or a CSV file") from error
-    low, high = DAYLIGHT_RANGE
-    if not low <= float(light.daylight_kelvin) <= high:
-        raise InputError(f"illuminant {text!r}: daylight has {low:g}-{high:g} K")
     return np.asarray(light.spd)
 
 

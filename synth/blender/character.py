@@ -21,6 +21,7 @@ from synth.blender.skin_material import (
     skin_material,
     skin_node,
 )
+from synth.heads.nearest import nearest_finder
 from synth.project import (
     MAPS,
     Estimate,
@@ -314,11 +315,11 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
     scale = _centimetres(bpy, mesh_object)
     vertices *= scale
     marks = np.array(mesh_object.data.get(LANDMARKS, []), np.int32)
-    own = _read(mesh_object.data.vertices, "co", np.float32, (-1, 3)) * scale
+    own = mesh_object.data.vertices
     if marks.max(initial=0) >= len(own):
         marks = marks[:0]
     elif len(marks) and len(own) != len(vertices):
-        marks = _nearest(own[marks], vertices)
+        marks = _nearest(_read(own, "co", np.float32, (-1, 3))[marks] * scale, vertices)
     return HeadMesh(
         vertices=vertices,
         canonical=vertices,
@@ -331,9 +332,9 @@ def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMe
 
 def _nearest(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Indices of the vertices nearest to points (N, 3); none if a point has none within reach."""
-    found = [int(((vertices - point) ** 2).sum(1).argmin()) for point in points]
+    found = nearest_finder(vertices)(points).astype(np.int32)
     away = np.linalg.norm(vertices[found] - points, axis=1)
-    return np.array(found if away.max() <= _REACH else [], np.int32)
+    return found if away.max() <= _REACH else found[:0]
 
 
 def fit_from_camera(
