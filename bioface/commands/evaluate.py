@@ -75,6 +75,15 @@ def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
         "--clean-data", type=Path, metavar="PACK",
         help="measure every condition but full on this set, of bare skin, instead of the main one",
     )  # fmt: skip
+    accuracy.add_argument(
+        "--larger-data", type=Path, metavar="PACK",
+        help="people rendered two or more times as large: photos of that size, averaged down as "
+        "bioface estimate does",
+    )  # fmt: skip
+    accuracy.add_argument(
+        "--larger-clean-data", type=Path, metavar="PACK",
+        help="measure every condition of these but full on this set, of bare skin",
+    )  # fmt: skip
     _add_weights(accuracy)
     accuracy.add_argument(
         "--compare", nargs="+", default=[], metavar="NAME=FILE", help="other weights to set beside"
@@ -97,6 +106,7 @@ def _add_accuracy(accuracy: argparse.ArgumentParser) -> None:
     for option, metavar, text in (
         ("--photos", "DIR", "folders of portraits, one a person: behaviour on those held out"),
         ("--spectral", "DIR", "folders of spectral truth: cubes with their maps"),
+        ("--clean-spectral", "DIR", "for clean, folders of bare people, one for each of these"),
         ("--cubes", "CUBE", "also the benchmark of bioface evaluate multispectral"),
     ):
         accuracy.add_argument(option, type=Path, nargs="+", default=[], metavar=metavar, help=text)
@@ -181,6 +191,8 @@ def _accuracy(options: argparse.Namespace) -> None:
         check_card(options.model_card)
         if options.conditions and "full" not in options.conditions:
             raise InputError(f"{options.model_card}: its table needs --conditions full, too")
+    if options.larger_clean_data and not options.larger_data:
+        raise InputError("--larger-clean-data goes with --larger-data; give that, too")
     portraits = _held_out(options) if options.photos else []
     for cube in options.cubes:
         if not cube.is_file():
@@ -191,7 +203,10 @@ def _accuracy(options: argparse.Namespace) -> None:
         clean_data=options.clean_data,
         weights=options.weights,
         compare=_named(options.compare),
+        larger_data=options.larger_data,
+        larger_clean_data=options.larger_clean_data,
         spectral=options.spectral,
+        clean_spectral=options.clean_spectral,
         cameras=options.cameras,
         identities=options.identities,
         draws=options.draws,
@@ -234,12 +249,12 @@ def _portraits(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any
 def _command(options: argparse.Namespace) -> str:
     """What was called, folders left out."""
     parts = ["bioface", "evaluate", "accuracy", "--data", *(path.name for path in options.data)]
-    for name in ("clean_data", "weights", "cameras"):
+    for name in ("clean_data", "larger_data", "larger_clean_data", "weights", "cameras"):
         path = getattr(options, name)
         parts += [f"--{name.replace('_', '-')}", path.name] if path else []
-    for name in ("spectral", "photos", "cubes"):
+    for name in ("spectral", "clean_spectral", "photos", "cubes"):
         paths = getattr(options, name)
-        parts += [f"--{name}", *(path.name for path in paths)] if paths else []
+        parts += [f"--{name.replace('_', '-')}", *(path.name for path in paths)] if paths else []
     if options.compare:
         parts += ["--compare", *(f"{n}={p.name}" for n, p in _named(options.compare).items())]
     if options.conditions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from bioface.evaluate.conditions import conditions
 from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
-from bioface.evaluate.tables import NETWORK, SPECTRAL, TOLD, TRANSPORT
+from bioface.evaluate.tables import NETWORK, SMALLER, SPECTRAL, TOLD, TRANSPORT
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
-from bioface.learn.relight import Relighter
+from bioface.learn.relight import Relighter, photos_at_once
 from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.splits import Splits, split_samples
 from bioface.learn.weights import load_weights
@@ -53,8 +54,14 @@ class AccuracyOptions:
         Packed file that stands in for the main set in every condition but `full`: bare skin.
     compare
         More weights for the tables of clean and full on packed sets, by the name they get there.
+    larger_data, larger_clean_data
+        Packed files of people rendered larger, for the network alone: photos as large as the
+        samples, averaged to `size` before they are read. `larger_clean_data` stands in for
+        `larger_data` as `clean_data` does for the main set.
     spectral
         Folders of spectral truth (see `bioface.learn.spectral_photos`), for the network alone.
+    clean_spectral
+        Folders that stand in for those of `spectral`, in the same order, in *clean*: bare skin.
     cameras
         Measured cameras (rawtoaces52.npz), of which those held out are used; the training camera
         model when None.
@@ -77,7 +84,10 @@ class AccuracyOptions:
     weights: Path | None = None
     clean_data: Path | None = None
     compare: dict[str, Path] = field(default_factory=dict)
+    larger_data: Path | None = None
+    larger_clean_data: Path | None = None
     spectral: Sequence[Path] = ()
+    clean_spectral: Sequence[Path] = ()
     cameras: Path | None = None
     identities: int = 400
     draws: int = 1
@@ -103,13 +113,17 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     (`bioface.evaluate.mean_colour`, for *clean*; None without baselines) and `sets`: one entry a
     packed file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in
     words), `samples_per_pixel` (None if unknown) and `conditions`: condition to method to the
-    figures of `bioface.scores.summary.summarise`. The main set's has `clean_set` too, the same
-    about `clean_data`, where that was given.
+    figures of `bioface.scores.summary.summarise`. Where another set stood in for one in *clean*,
+    its entry has `clean_set` too, the same about that one. `larger`, where there is such data, is
+    an entry like these with `pixels`, the side of its photos; its methods are the network on
+    these, and on photos of the same people, lights and cameras that are as small as it reads.
 
     Raises
     ------
     InputError
-        An unknown condition, a set with nobody held out, or none of whose photos shows skin.
+        An unknown condition, a set with nobody held out, or none of whose photos shows skin, more
+        or fewer sets of bare spectral truth than of the other, or `larger_data` whose samples are
+        not two or more times as large as `size`.
     BiofaceError
         A file cannot be read.
     """
@@ -118,6 +132,11 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     if unknown:
         raise InputError(f"no condition {unknown[0]!r}; choose from {', '.join(settings)}")
     settings = {n: c for n, c in settings.items() if not options.wanted or n in options.wanted}
+    if options.clean_spectral and len(options.clean_spectral) != len(options.spectral):
+        raise InputError(
+            f"{len(options.clean_spectral)} folders of bare spectral truth for "
+            f"{len(options.spectral)} of the other; give one for each, in the same order"
+        )
     model = load_weights(options.weights)
     size = options.size or model.encoder.config.size
     networks = [NetworkReader.of(NETWORK, model)]
@@ -147,9 +166,12 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             mean_colour = mean_colour_floor(clean.relighter(settings[CLEAN]), seed=options.seed)
         entry = {**test.about(), "conditions": figures}
         sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
-    for folder in options.spectral:
-        main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
-        sets.append(_spectral(folder, main, networks[0], size, options))
+    main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
+    for folder, clean_folder in zip_longest(options.spectral, options.clean_spectral):
+        sets.append(_spectral(folder, clean_folder, main, networks[0], size, options))
+    larger = None
+    if options.larger_data:
+        larger = _larger(options.larger_data, settings, networks[0], size, options, advance)
     floor = load_floor()
     return {
         "network": {
@@ -167,17 +189,82 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "floor": floor and floor["rows"],
         "mean_colour_floor": mean_colour,
         "sets": sets,
+        "larger": larger,
     }
+
+
+def _larger(
+    path: Path,
+    settings: Mapping[str, RelightConfig],
+    network: NetworkReader,
+    size: int,
+    options: AccuracyOptions,
+    advance: Callable[[int], object] | None,
+) -> dict[str, Any]:
+    """What `accuracy` returns as `larger`."""
+    packs = [read_packed(path), read_packed(options.larger_clean_data or path)]
+    pixels = packs[0].images.shape[-1]
+    for pack in packs:
+        side = pack.images.shape[-1]
+        if side != pixels or side % size or side < 2 * size:
+            raise InputError(
+                f"{pack.path}: samples of {side} pixels; photos that are averaged to {size} need "
+                f"two, three or more times as many ({2 * size}, {3 * size} ...), in both sets alike"
+            )
+    figures = {}
+    for name, config in settings.items():
+        shown = packs[0 if name == WORN else 1]
+        figures[name] = {
+            method: _Test(shown, size, options, factor).run(config, [network], [], advance)[
+                network.name
+            ]
+            for method, factor in ((network.name, pixels // size), (SMALLER, 1))
+        }
+    worn, clean = (_Test(pack, size, options).about() for pack in packs)
+    stand_in = {"clean_set": clean} if options.larger_clean_data else {}
+    return {**worn, **stand_in, "pixels": pixels, "conditions": figures}
 
 
 def _spectral(
     folder: Path,
-    settings: dict[str, Any],
+    clean_folder: Path | None,
+    settings: Mapping[str, RelightConfig],
     network: NetworkReader,
     size: int,
     options: AccuracyOptions,
 ) -> dict[str, Any]:
-    """The entry of a folder of spectral truth in `sets`."""
+    """The entry of a folder of spectral truth in `sets`, `clean_folder` in its stead in *clean*."""
+    shown: dict[Path, dict[str, RelightConfig]] = {}
+    for condition, config in settings.items():
+        place = clean_folder if clean_folder and condition == CLEAN else folder
+        shown.setdefault(place, {})[condition] = config
+    figures: dict[str, Any] = {}
+    for place, conditions_there in shown.items():
+        figures |= _of_cubes(place, conditions_there, network, size, options)
+    stand_in = {"clean_set": _about_cubes(clean_folder)} if clean_folder else {}
+    return {**_about_cubes(folder), **stand_in, "conditions": figures}
+
+
+def _about_cubes(folder: Path) -> dict[str, Any]:
+    """What the entry of a folder of spectral truth says beside its figures."""
+    count = len(find_cubes(folder))
+    return {
+        "name": folder.name,
+        "heads": SPECTRAL,
+        "identities": count,
+        "samples": count,
+        **_shown(of_folder(folder)),
+    }
+
+
+def _of_cubes(
+    folder: Path,
+    settings: Mapping[str, RelightConfig],
+    network: NetworkReader,
+    size: int,
+    options: AccuracyOptions,
+) -> dict[str, Any]:
+    """Condition to method to figures on a folder of spectral truth."""
     cubes = find_cubes(folder)
     measured = Splits.load().cameras(options.cameras) if options.cameras else None
     rows: dict[str, dict[str, list[FaceRow]]] = {
@@ -202,14 +289,7 @@ def _spectral(
             raise InputError(f"{folder}: no cube shows enough skin at size {size}")
         methods = [network.name, TRANSPORT] if comparable else [network.name]
         figures[condition] = {name: summarise(Rows.of(found[name])) for name in methods}
-    return {
-        "name": folder.name,
-        "heads": SPECTRAL,
-        "identities": len(cubes),
-        "samples": len(cubes),
-        **_shown(of_folder(folder)),
-        "conditions": figures,
-    }
+    return figures
 
 
 def _shown(dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,16 +306,21 @@ def photo_count(options: AccuracyOptions) -> int:
 
     first, *others = options.data
     main = sum(people(first if name == WORN else options.clean_data or first) for name in names)
-    return options.draws * (main + len(names) * sum(map(people, others)))
+    larger = 0
+    if options.larger_data:
+        worn, bare = options.larger_data, options.larger_clean_data or options.larger_data
+        larger = 2 * sum(people(worn if name == WORN else bare) for name in names)
+    return options.draws * (main + len(names) * sum(map(people, others)) + larger)
 
 
 @dataclass(frozen=True)
 class _Test:
-    """One packed file under test."""
+    """One packed file under test; photos are `factor` times as large as what is read of them."""
 
     packed: PackedDataset
     size: int
     options: AccuracyOptions
+    factor: int = 1
 
     @property
     def people(self) -> np.ndarray:
@@ -259,7 +344,12 @@ class _Test:
     def relighter(self, config: RelightConfig) -> Relighter:
         """What draws the photos of a condition."""
         return Relighter.for_test(
-            self.packed, self.size, config, database=self.options.cameras, device=test_device()
+            self.packed,
+            self.size * self.factor,
+            config,
+            database=self.options.cameras,
+            device=test_device(),
+            at_once=photos_at_once(self.size),
         )
 
     def run(
@@ -280,7 +370,8 @@ class _Test:
             rows[reader.name] = list[FaceRow]()
         for draw, seed in enumerate(self.options.seeds):
             seen = 0
-            for photos in drawn_photos(relighter, people, len(people), seed):
+            for drawn in drawn_photos(relighter, people, len(people), seed):
+                photos = drawn.shrunk(self.factor)
                 for reader in (*networks, *(known if draw == 0 else ())):
                     limit = getattr(reader, "limit", None)
                     if limit is None or seen < limit:

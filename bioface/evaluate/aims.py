@@ -63,7 +63,13 @@ class Aim(NamedTuple):
 
 def aims(results: Mapping[str, Any]) -> str:
     """The section of the page; empty where nothing was measured that was aimed at."""
-    found = [*_scores(results), *_baselines(results), *_spreads(results), *_portraits(results)]
+    found = [
+        *_scores(results),
+        *_baselines(results),
+        *_spreads(results),
+        *_larger(results),
+        *_portraits(results),
+    ]
     rows = [
         [
             aim.title,
@@ -77,18 +83,52 @@ def aims(results: Mapping[str, Any]) -> str:
 
 
 def _network(results: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
-    figures: Mapping[str, Any] | None = (
-        results["sets"][0]["conditions"].get(condition, {}).get(NETWORK)
-    )
+    return _of_network(results["sets"][0], condition)
+
+
+def _of_network(entry: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
+    figures: Mapping[str, Any] | None = entry["conditions"].get(condition, {}).get(NETWORK)
     return figures
 
 
 def _scores(results: Mapping[str, Any]) -> Iterator[Aim]:
+    yield from _scores_of(results["sets"][0], "")
+
+
+def _scores_of(entry: Mapping[str, Any], photos: str) -> Iterator[Aim]:
+    """The scores of one set, its photos described by what ends the titles."""
     for title, condition, quantity, score, bound, less in SCORES:
-        figures = _network(results, condition)
+        figures = _of_network(entry, condition)
         reached = None if figures is None else value(figures, quantity, score)
         if reached is not None:
-            yield Aim(f"{title}; {condition}", bound, reached, less)
+            yield Aim(f"{title}; {condition}{photos}", bound, reached, less)
+
+
+def _drops_of(entry: Mapping[str, Any], photos: str) -> Iterator[Aim]:
+    """What the worst single degradation costs."""
+    clean = _of_network(entry, "clean")
+    if clean is None:
+        return
+    for pigment in ("melanin", "haemoglobin"):
+        whole = value(clean, f"{pigment}_u", "r2")
+        drops = [
+            whole - after
+            for name, methods in entry["conditions"].items()
+            if name not in MAIN_CONDITIONS
+            and whole is not None
+            and (after := value(methods[NETWORK], f"{pigment}_u", "r2")) is not None
+        ]
+        if drops:
+            yield Aim(f"{pigment}, R2 lost to one degradation{photos}", LARGEST_DROP, max(drops))
+
+
+def _larger(results: Mapping[str, Any]) -> Iterator[Aim]:
+    """The same on photos that are averaged down before they are read."""
+    entry = results.get("larger")
+    if entry is not None:
+        photos = f"; photos of {entry['pixels']} pixels"
+        yield from _scores_of(entry, photos)
+        yield from _drops_of(entry, photos)
 
 
 def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
@@ -114,20 +154,8 @@ def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
 
 def _spreads(results: Mapping[str, Any]) -> Iterator[Aim]:
     """Over degradations, groups of skin tone and kinds of truth."""
-    main = results["sets"][0]["conditions"]
     clean = _network(results, "clean")
-    for pigment in ("melanin", "haemoglobin"):
-        quantity = f"{pigment}_u"
-        whole = None if clean is None else value(clean, quantity, "r2")
-        drops = [
-            whole - after
-            for name, methods in main.items()
-            if name not in MAIN_CONDITIONS
-            and whole is not None
-            and (after := value(methods[NETWORK], quantity, "r2")) is not None
-        ]
-        if drops:
-            yield Aim(f"{pigment}, R2 lost to one degradation", LARGEST_DROP, max(drops))
+    yield from _drops_of(results["sets"][0], "")
     for condition in MAIN_CONDITIONS:
         figures = _network(results, condition)
         if figures is None:

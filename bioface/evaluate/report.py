@@ -8,6 +8,7 @@ from typing import Any
 from bioface.evaluate.aims import aims
 from bioface.evaluate.tables import (
     NETWORK,
+    SMALLER,
     SPECTRAL,
     TOLD,
     TRANSPORT,
@@ -46,10 +47,12 @@ _COLUMNS = (
 def as_text(results: Mapping[str, Any]) -> str:
     """The main figures, a line a method, for the terminal."""
     lines = []
-    for entry in results["sets"]:
+    larger = results.get("larger")
+    for entry in (*results["sets"], *([larger] if larger else ())):
         lines.append(f"{_in_short(entry)}; cameras: {results['cameras']}")
         if "clean_set" in entry:
-            lines.append(f"  in all conditions but full: {_in_short(entry['clean_set'])}")
+            where = "in clean" if entry["heads"] == SPECTRAL else "in all conditions but full"
+            lines.append(f"  {where}: {_in_short(entry['clean_set'])}")
         for condition, methods in entry["conditions"].items():
             titles = "".join(f"{title:>12}" for title, *_ in _COLUMNS)
             lines.append(f"{condition:40}{titles}")
@@ -72,8 +75,9 @@ def as_text(results: Mapping[str, Any]) -> str:
 
 
 def _in_short(entry: Mapping[str, Any]) -> str:
+    pixels = f", {entry['pixels']} pixels" if "pixels" in entry else ""
     return (
-        f"{entry['name']} ({entry['heads']}): {entry['identities']} people of "
+        f"{entry['name']} ({entry['heads']}{pixels}): {entry['identities']} people of "
         f"{entry['samples']} samples; {entry['contents']}"
     )
 
@@ -100,7 +104,13 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
     parts += [
         _detail(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
     ]
-    parts += [aims(results), _degradations(main), _groups(main, results, figures), _scene(main)]
+    parts += [
+        aims(results),
+        _degradations(main),
+        _larger(results),
+        _groups(main, results, figures),
+        _scene(main),
+    ]
     parts += [_other(entry, main) for entry in results["sets"][1:]]
     parts.append(_portraits(results.get("portraits")))
     parts.append(_multispectral(results.get("multispectral")))
@@ -308,6 +318,40 @@ Clean, with a single thing wrong in every photo: R2 and its change.
 {table(header, rows)}"""
 
 
+def _larger(results: Mapping[str, Any]) -> str:
+    """Photos larger than what the network reads, beside the same taken as small as that."""
+    entry = results.get("larger")
+    if entry is None:
+        return ""
+    rows = []
+    for condition, methods in entry["conditions"].items():
+        alike = methods[SMALLER]
+        for method, pixels in ((NETWORK, entry["pixels"]), (SMALLER, results["size"])):
+            cells = []
+            for quantity in ("melanin_u", "haemoglobin_u"):
+                for prefix in ("", "within_"):
+                    pair = _pair(methods[method], quantity, f"{prefix}rmse", f"{prefix}r2")
+                    if method == NETWORK:
+                        pairs = (
+                            value(m, quantity, f"{prefix}rmse") for m in (methods[method], alike)
+                        )
+                        pair += f" ({number(ratio(*pairs), 2)})"
+                    cells.append(pair)
+            rows.append([f"{condition}, {pixels} pixels", *cells])
+    header = ("", "melanin", "within", "haemoglobin", "within")
+    pixels, size = entry["pixels"], results["size"]
+    return f"""## Larger photos
+
+A photo of {size} pixels is as small as what the network reads, and noise, blur and JPEG spoil it
+where a face is that small. Faces in people's photos are larger, and `bioface estimate` averages
+them down in linear light. So are these photos of {pixels} pixels, degraded as the others are,
+at their own size. {_sets(entry)}
+RMSE in u / R2 at {size} pixels, and in brackets the ratio to the RMSE on photos of the same people,
+lights and cameras that are {size} pixels large.
+
+{table(header, rows)}"""
+
+
 def _groups(entry: Mapping[str, Any], results: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     parts = []
     for grouping, title in GROUP_TITLES.items():
@@ -392,10 +436,17 @@ def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
 whose people have their pigments drawn anew, and to that on photos of the same people, pigments,
 lights and cameras as the transport model makes them"""
     kind = entry["heads"] if entry["heads"] == SPECTRAL else f"{entry['heads']} heads"
+    bare = entry.get("clean_set")
+    clean = (
+        f"In *clean* {bare['name']} stands in for it, {bare['identities']} people: "
+        f"{bare['contents']}{_sampling(bare)}.\n"
+        if bare
+        else ""
+    )
     return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
 
 Skin is covered by: {entry["contents"]}{_sampling(entry)}.
-RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set\
+{clean}RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set\
 {" (*clean*: that on its own set)" if "clean_set" in main else ""}{told}.
 
 {table(header, rows)}"""

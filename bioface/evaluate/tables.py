@@ -17,6 +17,9 @@ SPECTRAL = "spectral truth"
 TRANSPORT = "network, transport of the same"
 """The network on photos of the same people as the transport model makes them."""
 
+SMALLER = "network, the same taken smaller"
+"""The network on photos of the same people, lights and cameras that are as small as it reads."""
+
 
 def value(figures: Mapping[str, Any], quantity: str, score: str) -> float | None:
     """One score of one method's figures; None where it has none."""

@@ -45,6 +45,11 @@ CHUNK = 131072
 """Pixels painted at once on a CPU: few enough for its cache, enough to hide the cost of calls."""
 
 
+def photos_at_once(size: int) -> int:
+    """How many photos of `size` pixels a side that makes."""
+    return max(1, CHUNK // size**2)
+
+
 @dataclass(frozen=True)
 class Targets:
     """The truth behind a batch of drawn photos; maps are (B, H, W), meaningful on skin.
@@ -127,6 +132,9 @@ class Relighter:
         Names of the illuminants to draw from; all but those held out when None.
     device
         Where the batches are made.
+    at_once
+        Photos that are painted together on a CPU, as many as its cache likes when None. What is
+        drawn of exposure, noise and the like depends on it, and on nothing else of `size`.
     """
 
     def __init__(
@@ -140,9 +148,11 @@ class Relighter:
         measured: np.ndarray | None = None,
         lights: Sequence[str] | None = None,
         device: str | torch.device = "cpu",
+        at_once: int | None = None,
     ) -> None:
         self.packed = packed
         self.size = size
+        self.at_once = at_once or photos_at_once(size)
         self.config = config or RelightConfig()
         self.skin = skin or SkinModel.load()
         self.cameras = cameras or CameraModel.load(name="training")
@@ -165,6 +175,7 @@ class Relighter:
         database: str | os.PathLike[str] | None = None,
         skin: SkinModel | None = None,
         device: str | torch.device = "cpu",
+        at_once: int | None = None,
     ) -> Relighter:
         """The draws that accuracy is measured on: see `RelightConfig.clean` and `full`, or others.
 
@@ -182,6 +193,7 @@ class Relighter:
             measured=None if database is None else splits.cameras(database),
             lights=splits.test_illuminants,
             device=device,
+            at_once=at_once,
         )
 
     @torch.no_grad()
@@ -259,7 +271,7 @@ class Relighter:
         return self.config
 
     def _chunks(self, count: int) -> Iterator[slice]:
-        step = max(1, CHUNK // self.size**2) if self.device.type == "cpu" else count
+        step = self.at_once if self.device.type == "cpu" else count
         for first in range(0, count, step):
             yield slice(first, first + step)
 

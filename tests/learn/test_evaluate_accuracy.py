@@ -20,6 +20,8 @@ from bioface.packed import write_packed
 
 pytestmark = pytest.mark.torch
 
+METHODS = ("network", "network, the same taken smaller")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -133,6 +135,40 @@ def test_clean_is_measured_on_bare_skin_where_a_set_of_it_is_given(
     assert "--clean-data bare.pack" in page_text
 
 
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """The same kind of people with four times the pixels."""
+    path = tmp_path_factory.mktemp("larger") / "larger.pack"
+    rng = np.random.default_rng(0)
+    samples = [{"id": f"{i:06d}"} for i in range(12)]
+    images = (ellipsoid_sample(rng, 2 * SIZE) for _ in samples)
+    write_packed(path, CHANNELS, images, samples, (2 * SIZE, 2 * SIZE))
+    return path
+
+
+def test_photos_larger_than_the_network_reads_stand_beside_the_same_taken_smaller(
+    pack_path, larger, weights, tmp_path, capsys
+):
+    command = ["evaluate", "accuracy", "--data", str(pack_path), "--weights", str(weights)]
+    command += ["--larger-data", str(larger), "--identities", "4", "--no-baselines"]
+    outputs = ["--json", str(tmp_path / "a.json"), "--out", str(tmp_path / "a.md")]
+    assert main([*command, "--conditions", "clean", "noise 3 %", *outputs]) == 0
+    found = json.loads((tmp_path / "a.json").read_text())["larger"]
+    assert found["pixels"] == 2 * SIZE
+    figures = [found["conditions"]["clean"][method] for method in METHODS]
+    assert figures[0]["photos"] == figures[1]["photos"]
+    scores = [of_method["quantities"]["melanin_u"] for of_method in figures]
+    # The same people, pigments and places: what there is to know hardly differs.
+    assert scores[0]["prior"][0] == pytest.approx(scores[1]["prior"][0], rel=0.1)
+    assert scores[0]["rmse"] != scores[1]["rmse"]
+    text = (tmp_path / "a.md").read_text()
+    assert f"| clean, {2 * SIZE} pixels |" in text
+    assert f"| noise 3 %, {SIZE} pixels |" in text
+    assert f"melanin, u; clean; photos of {2 * SIZE} pixels" in text
+    assert "--larger-data larger.pack" in text
+    assert f"larger (unknown, {2 * SIZE} pixels)" in capsys.readouterr().out
+
+
 def test_what_covers_skin_is_told_in_words(tmp_path):
     sampling = {"hair_share": 0.82, "glasses_share": 0.22, "beard_share": 0.0, "yaw": 60.0}
     assert contents({"config": {"sampling": sampling}}) == "scalp hair 82 %, glasses 22 %"
@@ -151,6 +187,11 @@ def test_what_covers_skin_is_told_in_words(tmp_path):
     ("arguments", "message"),
     [
         (["--clean-data", "nowhere.pack"], "nowhere.pack"),
+        (["--larger-clean-data", "bare.pack"], "--larger-data"),
+        (
+            ["--spectral", "a", "b", "--clean-spectral", "c"],
+            "1 folders of bare spectral truth for 2",
+        ),
         (["--identities", "1"], "--identities 1"),
         (["--draws", "0"], "--draws 0"),
         (["--conditions", "fog"], "no condition 'fog'"),
@@ -165,6 +206,17 @@ def test_what_is_wrong_is_said_in_one_line(pack_path, weights, arguments, messag
     assert main(command) == 1
     error = capsys.readouterr().err.strip()
     assert message in error
+    assert "\n" not in error
+
+
+def test_larger_photos_have_a_whole_number_of_pixels_for_each_that_is_read(
+    pack_path, weights, capsys
+):
+    command = ["evaluate", "accuracy", "--data", str(pack_path), "--weights", str(weights)]
+    command += ["--no-baselines", "--identities", "2", "--conditions", "clean"]
+    assert main([*command, "--larger-data", str(pack_path)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert f"{pack_path}: samples of {SIZE} pixels" in error
     assert "\n" not in error
 
 

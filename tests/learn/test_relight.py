@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
+from bioface.learn import relight  # noqa: E402
 from bioface.learn.batches import RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
 from bioface.learn.fused import SWITCH, to_be_compiled  # noqa: E402
@@ -106,6 +107,29 @@ def test_compiled_loops_draw_what_torch_operations_do(
     difference = (255 * (photo - expected_photo)).abs()
     assert difference.mean() < 0.01
     assert difference.max() <= 8  # a coefficient of a JPEG rounded the other way
+
+
+@pytest.mark.parametrize("condition", ["clean", "full"])
+def test_photos_of_another_size_go_through_the_same_where_as_many_are_painted_at_once(
+    packed, condition, monkeypatch
+):
+    monkeypatch.setattr(relight, "CHUNK", 2 * 48**2)
+    indices = np.arange(6)
+    drawn = {
+        size: Relighter.for_test(packed, size, condition, at_once=2).draw(
+            indices, np.random.default_rng(3)
+        )[1]
+        for size in (24, 48)
+    }
+    small, large = drawn.values()
+    for name in ("tone", "gains", "spd", "b"):
+        pair = getattr(small, name), getattr(large, name)
+        torch.testing.assert_close(*pair, rtol=0.02, atol=2e-3, msg=name)
+    for name in ("melanin_u", "diffuse_shading", "specular_shading"):
+        means = [
+            (getattr(t, name) * t.mask).sum((1, 2)) / t.mask.sum((1, 2)) for t in drawn.values()
+        ]
+        torch.testing.assert_close(*means, rtol=0.05, atol=2e-3)
 
 
 @pytest.mark.parametrize("size", [32, 48, 64])

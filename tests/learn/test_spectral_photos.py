@@ -157,6 +157,15 @@ def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     ]
     assert row.count("; 1.00)") == 4  # all that this cube is, is transport
 
+    both = dataclasses.replace(options, spectral=[folder], wanted=("clean", "full"))
+    dressed = accuracy(both)["sets"][1]
+    replaced = accuracy(dataclasses.replace(both, clean_spectral=[alike]))
+    entry = replaced["sets"][1]
+    assert entry["conditions"]["full"] == dressed["conditions"]["full"]
+    assert entry["conditions"]["clean"] == results["sets"][1]["conditions"]["clean"]
+    assert entry["clean_set"] == {n: results["sets"][1][n] for n in entry["clean_set"]}
+    assert "In *clean* alike stands in for it, 1 people" in as_page(replaced, "command", {})
+
 
 def test_a_cube_without_its_maps_is_refused(tmp_path):
     np.savez(
