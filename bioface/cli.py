@@ -72,8 +72,9 @@ def dispatch(
 def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
     """Run `action`; a `BiofaceError` becomes one line on stderr and status 1, Ctrl-C status 130.
 
-    So does a missing package of others, with the advice to install the optional part `extra`. A
-    reader of stdout that has gone (`| head`) ends the command without a word, with status 141.
+    So does a file that the system refuses, and a missing package of others, with the advice to
+    install the optional part `extra`. A reader of stdout that has gone (`| head`) ends the command
+    without a word, with status 141.
     """
     try:
         status = action()
@@ -96,11 +97,17 @@ def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
         _give_up_stdout()
         return 141
     except OSError as error:
-        if error.filename is not None:
-            raise
-        _give_up_stdout()
-        print(f"{program}: error: standard output: {error.strerror}", file=sys.stderr)
+        if error.filename is None:
+            _give_up_stdout()
+            print(f"{program}: error: standard output: {error.strerror}", file=sys.stderr)
+        else:
+            print(f"{program}: error: {refused(error)}", file=sys.stderr)
         return 1
+
+
+def refused(error: OSError) -> str:
+    """What is said of a file that the system refuses."""
+    return f"{error.filename}: {error.strerror}; check the path and who may use it"
 
 
 def _give_up_stdout() -> None:

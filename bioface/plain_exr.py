@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +117,25 @@ def check_blocks(path: str | Path) -> None:
         open(path, "rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        magic, version = struct.unpack_from("<ii", content)
-        if magic != _MAGIC:
-            raise PlainExrError("not an EXR")
-        if version & _UNSUPPORTED:
-            return
-        header, place = _header(content, 8)
-        lines = (_LINES | _LINES_OF_OTHERS)[header["compression"][0]]
-        _, top, _, bottom = struct.unpack("<4i", header["dataWindow"])
-        for offset in _offsets(content, place, bottom - top + 1, lines):
-            first, size = struct.unpack_from("<ii", content, offset)
-            if not (top <= first <= bottom and 0 < size <= len(content) - offset - 8):
-                raise PlainExrError("truncated or damaged")
+        _layout(content)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a single-part scan line EXR keeps its pixels.
+
+    `window` is left, top, right, bottom; a block holds `lines` scan lines, the last one fewer.
+    """
+
+    header: dict[str, bytes]
+    window: tuple[int, int, int, int]
+    lines: int
+    blocks: list[tuple[int, int, int]]
+    """First scan line of each block, where its data begin, and their bytes."""
+
+    @property
+    def compression(self) -> int:
+        return self.header["compression"][0]
 
 
 @contextmanager
@@ -141,35 +149,52 @@ def _named_damage() -> Iterator[None]:
         raise PlainExrError("truncated or damaged") from error
 
 
-def _offsets(content: _Bytes, place: int, height: int, lines: int) -> tuple[int, ...]:
-    """Where the blocks of some scan lines each begin."""
-    offsets: tuple[int, ...] = struct.unpack_from(f"<{-(-height // lines)}q", content, place)
-    return offsets
+def _layout(content: _Bytes) -> _Layout | None:
+    """What the header and the heads of the blocks say; None of tiles, deep data, several parts.
+
+    Raises PlainExrError where blocks do not lie inside the file, or do not make up the picture.
+    """
+    magic, version = struct.unpack_from("<ii", content)
+    if magic != _MAGIC:
+        raise PlainExrError("not an EXR")
+    if version & _UNSUPPORTED:
+        return None
+    header, place = _header(content, 8)
+    lines = (_LINES | _LINES_OF_OTHERS)[header["compression"][0]]
+    window = struct.unpack("<4i", header["dataWindow"])
+    _, top, _, bottom = window
+    starts = range(top, bottom + 1, lines)
+    blocks = []
+    for offset in struct.unpack_from(f"<{len(starts)}q", content, place):
+        first, size = struct.unpack_from("<ii", content, offset)
+        if not 0 < size <= len(content) - offset - 8:
+            raise PlainExrError("truncated or damaged")
+        blocks.append((first, offset + 8, size))
+    if not starts or sorted(first for first, *_ in blocks) != list(starts):
+        raise PlainExrError("truncated or damaged")
+    return _Layout(header, window, lines, blocks)
 
 
 def _parse(content: bytes) -> dict[str, np.ndarray]:
-    magic, version = struct.unpack_from("<ii", content)
-    if magic != _MAGIC or version & _UNSUPPORTED:
+    layout = _layout(content)
+    if layout is None:
         raise PlainExrError("not a single-part scan line EXR")
-    header, place = _header(content, 8)
-    lines = _LINES.get(header["compression"][0])
-    if lines is None:
+    if layout.compression not in _LINES:
         raise PlainExrError("compressed in another way than ZIP")
-    left, top, right, bottom = struct.unpack("<4i", header["dataWindow"])
+    left, top, right, bottom = layout.window
     width, height = right - left + 1, bottom - top + 1
-    channels = _channels(header["channels"])
+    channels = _channels(layout.header["channels"])
     row_bytes = sum(width * kind.itemsize for _, kind in channels)
     table = np.zeros((height, row_bytes), np.uint8)
-    for offset in _offsets(content, place, height, lines):
-        first, size = struct.unpack_from("<ii", content, offset)
-        first -= top
-        rows = min(lines, height - first)
-        data = content[offset + 8 : offset + 8 + size]
+    for first, start, size in layout.blocks:
+        row = first - top
+        rows = min(layout.lines, height - row)
+        data = content[start : start + size]
         if size < rows * row_bytes:
             data = _unshuffled(zlib.decompress(data))
         if len(data) != rows * row_bytes:
             raise PlainExrError("truncated or damaged")
-        table[first : first + rows] = np.frombuffer(data, np.uint8).reshape(rows, row_bytes)
+        table[row : row + rows] = np.frombuffer(data, np.uint8).reshape(rows, row_bytes)
     planes, at = {}, 0
     for name, kind in channels:
         end = at + width * kind.itemsize

@@ -14,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from one_line import run
+
 from bioface.atomic import replacing
+from bioface.errors import InputError
 from bioface.learn.weights import load_weights
 
 NAME = "release"
@@ -34,16 +37,16 @@ def main() -> None:
     out, target = map(Path, sys.argv[1:])
     stages = [s for s in STAGES if (out / s).exists()]
     if not stages:
-        raise SystemExit(f"{out}: holds none of the stages of scripts/train_release")
+        raise InputError(f"{out}: holds none of the stages of scripts/train_release")
     weights = out / stages[-1] / "weights.safetensors"
     model = load_weights(weights)
     report = {stage: json.loads((out / stage / "report.json").read_text()) for stage in stages}
     if model.sha256 != report[stages[-1]]["weights_sha256"]:
-        raise SystemExit(f"{weights}: not the weights that its report.json describes")
+        raise InputError(f"{weights}: not the weights that its report.json describes")
     onnx = out / f"{NAME}.onnx"
     # The file's metadata tell the hash of the weights that it was made from.
     if model.sha256.encode() not in onnx.read_bytes():
-        raise SystemExit(f"{onnx}: made from other weights than {weights}; export it again")
+        raise InputError(f"{onnx}: made from other weights than {weights}; export it again")
     photos: set[str] = set()
     for stage in set(stages) & set(FINE_TUNING):
         about = report[stage]
@@ -54,7 +57,7 @@ def main() -> None:
             about["settings"].pop(name, None)
     for text in strings([report, model.metadata, model.config]):
         if "/" in text or "\\" in text or text in photos:
-            raise SystemExit(f"{text}: a path or the name of a photo, which must not be installed")
+            raise InputError(f"{text}: a path or the name of a photo, which must not be installed")
     target.mkdir(parents=True, exist_ok=True)
     sources = {f"{NAME}.safetensors": weights, onnx.name: onnx}
     sources |= {f"{NAME}.{s}.csv": out / s / "log.csv" for s in stages if s not in MEANS}
@@ -78,4 +81,4 @@ def strings(value: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bioface.cli import refused
 from bioface.errors import BiofaceError
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Exit with what `main` returns, or with status 1 and the line of a `BiofaceError`."""
+    """Exit with what `main` returns, or with status 1 and one line of what is wrong with a file."""
     try:
         sys.exit(main())
     except BiofaceError as error:
-        sys.exit(f"scripts/{Path(sys.argv[0]).name}: error: {error}")
+        wrong = str(error)
+    except OSError as error:
+        wrong = str(error) if error.filename is None else refused(error)
+    sys.exit(f"scripts/{Path(sys.argv[0]).name}: error: {wrong}")

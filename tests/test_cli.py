@@ -36,6 +36,16 @@ def test_a_module_of_ours_that_is_missing_is_a_bug():
         bioface.cli.guarded("bioface", "train", action)
 
 
+@pytest.mark.parametrize("command", ["estimate", "edit"])
+def test_a_file_that_the_system_refuses_is_one_line(tmp_path, capsys, command):
+    name = str(tmp_path / (300 * "a"))
+    assert bioface.cli.main([command, name, "--out", str(tmp_path / "a.png")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"bioface: error: {name}")
+    assert error.endswith(": File name too long; check the path and who may use it\n")
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_gone_ends_the_command_quietly(lines):
     code = f"""

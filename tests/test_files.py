@@ -33,6 +33,13 @@ def test_a_failing_block_leaves_the_old_file(tmp_path):
         write_text(target, "new", overwrite=False)
 
 
+@pytest.mark.parametrize("letter", ["a", "\N{GRINNING FACE}"])
+def test_names_may_be_as_long_as_the_system_takes(tmp_path, letter):
+    name = letter * (250 // len(letter.encode())) + ".txt"
+    write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_new_files_have_the_usual_permissions(tmp_path):
     mask = os.umask(0o027)
     try:

@@ -1,5 +1,6 @@
 """EXR files with numpy alone: the same as the OpenEXR package reads and writes."""
 
+import struct
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from bioface import exr
 from bioface.errors import InputError
-from bioface.plain_exr import PlainExrError, read_planes, write_planes
+from bioface.plain_exr import PlainExrError, check_blocks, read_planes, write_planes
 
 PLANES = {
     "melanin": np.random.default_rng(0).random((37, 21), np.float32).astype(np.float16),
@@ -51,3 +52,17 @@ def test_damaged_files_are_refused(tmp_path):
     (tmp_path / "tiled.exr").write_bytes(content[:5] + bytes([content[5] | 2]) + content[6:])
     with pytest.raises(PlainExrError, match="single-part"):
         read_planes(tmp_path / "tiled.exr")
+
+
+def test_scan_lines_that_stand_twice_are_refused(tmp_path):
+    path = tmp_path / "a.exr"
+    write_planes(path, PLANES)
+    content = bytearray(path.read_bytes())
+    table = content.index(b"screenWindowWidth") + 33  # the last attribute
+    (offset,) = struct.unpack_from("<q", content, table + 8)
+    assert struct.unpack_from("<i", content, offset) == (16,)
+    struct.pack_into("<i", content, offset, 0)
+    path.write_bytes(content)
+    for read in (read_planes, check_blocks):
+        with pytest.raises(PlainExrError, match="damaged"):
+            read(path)

@@ -38,6 +38,39 @@ def test_a_missing_file_is_said_in_a_line(tmp_path, name, before):
     assert finished.stderr == f"scripts/{name}: error: {missing}: no such file\n"
 
 
+def test_a_missing_folder_is_said_in_a_line(tmp_path):
+    cameras, missing = tmp_path / "measured.npz", tmp_path / "missing"
+    wavelength, curves = np.arange(400.0, 721.0, 10.0), np.random.default_rng(0).random((12, 33, 3))
+    np.savez(cameras, wavelength=wavelength, sens=curves, names=[f"Nikon D{k}" for k in range(12)])
+    finished = run("make_splits", cameras, "--photos", missing, "--out", tmp_path / "splits.json")
+    said = f"scripts/make_splits: error: {missing}: No such file or directory; check the path"
+    assert finished.returncode == 1
+    assert finished.stderr == f"{said} and who may use it\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("demo", ["photos", "--out", "taken"], "{}/taken holds files that are not the demo's"),
+        ("demo", ["none"], "{}/none: no such folder"),
+        ("train_release", ["--photos", "photos", "--out", "taken/file"], "{}/taken/file"),
+        ("setup", ["--python", "none/python3.11"], "{}/none/python3.11 not found"),
+        ("test", ["--python", "none/python3.11"], "{}/none/python3.11 not found"),
+        ("gui_check", ["--root", "root", "--out"], "--out needs a folder"),
+    ],
+)
+def test_paths_begin_where_a_script_is_called(tmp_path, name, arguments, said):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    finished = subprocess.run(
+        [SCRIPTS / name, *arguments], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert finished.returncode != 0
+    assert said.format(tmp_path) in finished.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "taken"]
+
+
 def test_a_camera_model_is_written_whole_whatever_its_name(tmp_path):
     source, out = tmp_path / "measured.npz", tmp_path / "model"
     curves = np.random.default_rng(0).random((6, 33, 3))

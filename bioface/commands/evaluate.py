@@ -40,17 +40,11 @@ def _add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def _check_targets(options: argparse.Namespace, *paths: Path | None) -> None:
     """Refuse before the work what could not be written after it."""
-    from bioface.errors import InputError
+    from bioface.atomic import check_target
 
     for path in paths:
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist; make it first")
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; name a file")
-        if path.exists() and not options.overwrite:
-            raise InputError(f"{path}: exists already; pass --overwrite to replace it")
+        if path is not None:
+            check_target(path, overwrite=options.overwrite)
 
 
 def _add_floor(floor: argparse.ArgumentParser) -> None:
@@ -193,7 +187,7 @@ def _accuracy(options: argparse.Namespace) -> None:
             raise InputError(f"{options.model_card}: its table needs --conditions full, too")
     if options.larger_clean_data and not options.larger_data:
         raise InputError("--larger-clean-data goes with --larger-data; give that, too")
-    portraits = _held_out(options) if options.photos else []
+    photos = _held_out(options) if options.photos else []
     for cube in options.cubes:
         if not cube.is_file():
             raise InputError(f"{cube}: no such file; check --cubes")
@@ -215,12 +209,11 @@ def _accuracy(options: argparse.Namespace) -> None:
         with_baselines=not options.no_baselines,
         seed=options.seed,
     )
-    with _progress(photo_count(wanted), "photo") as advance:
-        results = accuracy(wanted, advance)
-    if portraits:
-        results["portraits"] = _portraits(options, portraits)
+    behaviour = {"portraits": _portraits(options, photos)} if photos else {}
     if options.cubes:
-        results["multispectral"] = _benchmark(options)
+        behaviour["multispectral"] = _benchmark(options)
+    with _progress(photo_count(wanted), "photo") as advance:
+        results = accuracy(wanted, advance) | behaviour
     print(as_text(results), end="")
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")

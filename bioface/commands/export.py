@@ -24,14 +24,14 @@ def run(options: argparse.Namespace) -> None:
     """Export, and say how large the file is and how far it is from torch."""
     from pathlib import Path
 
-    from bioface.errors import BiofaceError, InputError
+    from bioface.atomic import check_target
+    from bioface.errors import InputError
     from bioface.learn.export import export_onnx, file_size
     from bioface.learn.weights import load_weights
 
     target = Path(options.out)
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target}: let the name of an ONNX file end in .onnx")
-    if target.exists() and not options.overwrite:
-        raise BiofaceError(f"{target}: exists already; pass --overwrite to replace it")
+    check_target(target, overwrite=options.overwrite)
     differences = export_onnx(load_weights(options.weights), target, overwrite=options.overwrite)
     print(f"{target}: {file_size(target)}; differs from torch by {max(differences.values()):.1e}")

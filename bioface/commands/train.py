@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bioface.atomic import check_target
 from bioface.cores import usable_cores
 from bioface.errors import InputError, MissingDependencyError
 from bioface.memory import keep_freed_memory
@@ -134,8 +135,7 @@ def _crop(options: argparse.Namespace) -> int:
         ) from error
     if options.out.suffix != CROPS_SUFFIX:
         raise InputError(f"{options.out}: let --out end in {CROPS_SUFFIX}")
-    if options.out.exists() and not options.overwrite:
-        raise InputError(f"{options.out}: is there already; pass --overwrite to replace it")
+    check_target(options.out, overwrite=options.overwrite)
     if not SIZES[0] <= options.size <= SIZES[1]:
         raise InputError(f"--size {options.size}: must be {SIZES[0]} to {SIZES[1]}")
     faces = load_faces(options.photos, options.size)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bioface.errors import BiofaceError, InputError
 from bioface.evaluate.portraits import medians_u
+from bioface.evaluate.tables import number
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.relight import Relighter
@@ -26,8 +27,8 @@ from bioface.photo.files import find_photos, read_photo
 from bioface.photo.network import Network
 from bioface.photo.read import SURE, faces_in, read_faces
 from bioface.scores.faces import LEAST_PIXELS
-from bioface.scores.summary import DRAWS
-from bioface.scores.sums import interval, resampled
+from bioface.scores.summary import DRAWS, bounds
+from bioface.scores.sums import resampled
 from bioface.spectral.colour import ita, linear_srgb_to_xyz, srgb_decode, xyz_to_lab
 
 READINGS = ("melanin", "haemoglobin")
@@ -65,8 +66,9 @@ def intraclass(values: np.ndarray, people: Sequence[str] | np.ndarray) -> float:
 def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
     """JSON-ready: `people`, `photos`, `skipped`, and of each reading and colour what agrees.
 
-    Of each: `icc` as [value, low, high], the bounds of the 95 % bootstrap interval over people,
-    and the standard deviations `between` people (of their means) and `within` them, in u for
+    Of each: `icc` as [value, low, high], the bounds of the 95 % bootstrap interval over people
+    (None for fewer than `bioface.scores.summary.FEWEST`; the value, too, where all readings are the
+    same), and the standard deviations `between` people (of their means) and `within` them, in u for
     readings, degrees for the ITA and CIELAB units for the rest. People with one photo do not count.
 
     Raises
@@ -86,7 +88,10 @@ def agreement(repeated: Repeated, seed: int = 0) -> dict[str, Any]:
     for k, name in enumerate((*READINGS, *COLOURS)):
         _, n, _, s, _, within = moments[:, k].T
         found[name] = {
-            "icc": [float(whole[k]), *interval(drawn[:, k])],
+            "icc": [
+                float(v) if np.isfinite(v) else None
+                for v in (whole[k], *bounds(drawn[:, k], len(names)))
+            ],
             "between": float((s / n).std()),
             "within": float(np.sqrt(within.sum() / (n.sum() - len(n)))),
         }
@@ -188,10 +193,11 @@ def as_table(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, one in found["agreement"].items():
-        value, low, high = one["icc"]
+        value, low, high = (number(figure, 2) for figure in one["icc"])
         digits = 3 if name in READINGS else 1
+        around = low if low == high == "-" else f"{low} to {high}"
         rows.append(
-            f"| {name}{', u' if name in READINGS else ''} | {value:.2f} | {low:.2f} to {high:.2f} "
+            f"| {name}{', u' if name in READINGS else ''} | {value} | {around} "
             f"| {one['between']:.{digits}f} | {one['within']:.{digits}f} |"
         )
     return "\n".join(rows)

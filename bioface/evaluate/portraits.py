@@ -53,7 +53,9 @@ def portraits(
 
     Returns
     -------
-    JSON-ready: `photos` that count and `skipped` (no face found); `reconstruction`, balanced
+    JSON-ready: `photos` that count and `skipped` (no face found); `crop_pixels`: the side of the
+    square that the network sees of a photo, in the photo's pixels: least, median and most;
+    `reconstruction`, balanced
     (`bioface.photo.balance`) but before any refinement of single pixels, over unclipped skin in the
     photo's linear light: `rmse`, photos weighing the same, `unbalanced_rmse`, the network's own,
     and `percent`, the mean of each photo's RMSE over its mean skin intensity; `between_sd`: spread
@@ -64,9 +66,9 @@ def portraits(
     Raises
     ------
     InputError
-        Fewer than two photos show a face.
+        Fewer than two photos show a face, or all read the same.
     """
-    own, squares, shares = [], [], []
+    own, squares, shares, sides = [], [], [], []
     readings: dict[str, list[tuple[float, float]]] = {}
     skipped = 0
     for path in photos:
@@ -82,6 +84,7 @@ def portraits(
             own.append(unbalanced)
             squares.append(error)
             shares.append(np.sqrt(error) / level)
+            sides.append(Crop.around(face.landmarks, network.size).side)
             for name, reading in found.items():
                 readings.setdefault(name, []).append(reading)
         advance(1)
@@ -89,10 +92,17 @@ def portraits(
         raise InputError(f"{photos[0].parent}: fewer than two held-out photos show a face")
     table = {name: np.array(values) for name, values in readings.items()}
     original = table.pop("original")
+    for name, differs in zip(RANGES, np.ptp(original, axis=0), strict=True):
+        if differs == 0:
+            raise InputError(
+                f"{photos[0].parent}: all held-out photos read the same {name}; give photos of "
+                "different people"
+            )
     spread = original.std(0)
     return {
         "photos": len(squares),
         "skipped": skipped,
+        "crop_pixels": [round(float(side)) for side in np.quantile(sides, (0, 0.5, 1))],
         "reconstruction": {
             "rmse": float(np.sqrt(np.mean(squares))),
             "unbalanced_rmse": float(np.sqrt(np.mean(own))),
@@ -130,7 +140,7 @@ def _reconstruction(srgb: np.ndarray, face: Face, network: Network) -> tuple[flo
     own = network.read(seen)
     skin = crop.extract(face.mask) * own.mask > 0.5
     skin &= seen.max(-1) < CLIPPED
-    if skin.sum() < LEAST_PIXELS:
+    if skin.sum() <= LEAST_PIXELS:
         raise InputError("no skin seen")
     before, after = (
         float(np.square(_explained(reading, network) - linear)[skin].mean())

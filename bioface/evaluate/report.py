@@ -460,10 +460,12 @@ def _portraits(found: Mapping[str, Any] | None) -> str:
         for change, shifts in found["shift"].items()
     ]
     spread = ", ".join(f"{name} {sd:.3f}" for name, sd in found["between_sd"].items())
+    least, median, most = found["crop_pixels"]
     return f"""## Real photos
 
 {found["photos"]} portraits, one a person, held out of training by name ({found["skipped"]} more
-show no face). Reconstruction by the network, white balance and exposure fitted to the photo (three
+show no face), {least} to {most} pixels a side where the network looks (median {median}).
+Reconstruction by the network, white balance and exposure fitted to the photo (three
 factors a photo: `bioface.photo.balance`) and before pixels are refined, over unclipped skin in the
 photo's linear light: RMSE {found["reconstruction"]["rmse"]:.4f}, on average
 {found["reconstruction"]["percent"]:.1f} % of mean skin intensity. Without these factors:

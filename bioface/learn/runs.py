@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from bioface.atomic import replacing
+from bioface.atomic import check_folder, replacing
 from bioface.errors import BiofaceError, InputError
 
 CHECKPOINT = Path("checkpoint") / "last.ckpt"
@@ -31,18 +30,12 @@ def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: boo
     Raises
     ------
     BiofaceError
-        The folder cannot be written, or holds a run and neither `resume` nor `overwrite` is given,
-        or the run to resume had other settings, or is finished and its checkpoint gone.
+        The folder cannot be written, or holds a run or files of such names and neither `resume` nor
+        `overwrite` is given, or the run to resume had other settings, or is finished and its
+        checkpoint gone.
     """
     checkpoint = out / CHECKPOINT
-    try:
-        existing = next(place for place in (out, *out.absolute().parents) if place.exists())
-        if not existing.is_dir():
-            raise BiofaceError(f"{out}: {existing} is not a folder; choose another --out")
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise _unwritable(out, error) from error
+    check_folder(out)
     if resume and checkpoint.exists():
         check_same(out, settings)
         return checkpoint
@@ -52,6 +45,12 @@ def prepare(out: Path, settings: dict[str, Any], *, resume: bool, overwrite: boo
         raise InputError(
             f"{out}: finished, and its checkpoint is gone; pass --overwrite to train again"
         )
+    if not (resume or overwrite):
+        for name in (LOG, SCORES, REPORT):
+            if (out / name).exists():
+                raise InputError(
+                    f"{out / name}: would be replaced; pass --overwrite, or choose another --out"
+                )
     return None
 
 
@@ -76,17 +75,15 @@ def start_afresh(out: Path) -> None:
             path.unlink(missing_ok=True)
         remove_partial(out)
     except OSError as error:
-        raise _unwritable(out, error) from error
+        raise BiofaceError(
+            f"{out}: cannot write here ({error.strerror}); choose another --out"
+        ) from error
 
 
 def remove_partial(out: Path) -> None:
     """Remove checkpoints that a killed process was writing."""
     for path in (out / CHECKPOINT.parent).glob(f".{CHECKPOINT.stem}.*.partial{CHECKPOINT.suffix}"):
         path.unlink(missing_ok=True)
-
-
-def _unwritable(out: Path, error: OSError) -> BiofaceError:
-    return BiofaceError(f"{out}: cannot write here ({error.strerror}); choose another --out")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -22,11 +22,26 @@ _LEAST = 1e-3  # share of skin that a change can be told from
 _FLOOR = 1e-3  # linear light: what is darker has no ratio
 
 
+def surroundings(
+    face: FaceBox, landmarks: np.ndarray, shape: tuple[int, int]
+) -> tuple[slice, slice]:
+    """Rows and columns of a photo of `shape` (H, W) that `continued` changes or looks at."""
+    reach = 3 * _NEAR[1] * face.size
+    brows = landmarks[17:27]
+    rows, columns = (
+        slice(max(int(low - reach), 0), max(min(int(high + reach) + 1, length), 0))
+        for low, high, length in zip(
+            brows.min(axis=0)[::-1], brows.max(axis=0)[::-1], shape, strict=True
+        )
+    )
+    return rows, columns
+
+
 def continued(
     before: np.ndarray,
     after: np.ndarray,
     mask: np.ndarray,
-    face: FaceBox,
+    size: float,
     landmarks: np.ndarray,
 ) -> np.ndarray:
     """Change the surroundings of brows by the factor that the skin beside them was changed by.
@@ -34,43 +49,29 @@ def continued(
     Parameters
     ----------
     before, after
-        (H, W, 3) linear colours of the photo, and of the photo with its skin changed.
+        (H, W, 3) linear colours of the `surroundings`, and of the same with the skin changed.
     mask
         (H, W) share of each pixel that was changed, 0-1; where it is 0 nothing changes.
-    face, landmarks
-        The face and its 68 points (68, 2), pixels.
+    size, landmarks
+        Of the face: its size and its 68 points (68, 2), pixels of these images.
 
     Returns
     -------
     (H, W, 3): `after`, wholly changed near brows where the mask is small.
     """
-    size = face.size
-    reach = 3 * _NEAR[1] * size
-    window = tuple(
-        slice(max(int(low - reach), 0), max(min(int(high + reach) + 1, length), 0))
-        for low, high, length in zip(
-            landmarks[17:27].min(axis=0)[::-1],
-            landmarks[17:27].max(axis=0)[::-1],
-            mask.shape,
-            strict=True,
-        )
-    )
-    weight = mask[window]
-    if weight.size == 0 or not weight.any():
+    if not mask.any():
         return after
-    old, new = before[window], after[window]
-    ratio = np.log(np.maximum(new, _FLOOR) / np.maximum(old, _FLOOR))
+    ratio = np.log(np.maximum(after, _FLOOR) / np.maximum(before, _FLOOR))
     factor = max(round(_CELL * size), 1)
-    green = old[..., 1]
-    grid = blocks(np.dstack([weight[..., None] * ratio, weight * green, weight]), factor)
+    green = before[..., 1]
+    grid = blocks(np.dstack([mask[..., None] * ratio, mask * green, mask]), factor)
     grid = softened(grid, _SPREADS)
-    shape = (weight.shape[0], weight.shape[1])
+    shape = (mask.shape[0], mask.shape[1])
     scale = np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
     around = sample(grid[..., :4] / np.maximum(grid[..., 4:], _LEAST), scale, shape)
-    where = (weight > 0) * _fading(green / np.maximum(around[..., 3], _FLOOR), _BRIGHTER)
-    where = where * _near_brows(landmarks - [window[1].start, window[0].start], shape, size)
-    changed = after.copy()
-    changed[window] = new * np.exp(around[..., :3] * (where * (1 - weight))[..., None])
+    where = (mask > 0) * _fading(green / np.maximum(around[..., 3], _FLOOR), _BRIGHTER)
+    where = where * _near_brows(landmarks, shape, size)
+    changed: np.ndarray = after * np.exp(around[..., :3] * (where * (1 - mask))[..., None])
     return changed
 
 

@@ -21,8 +21,9 @@ BAND = re.compile(r"(?<!\d)(\d{3,4}(?:[.,]\d+)?)(?!\d)")
 """A wavelength in nm inside a channel's name."""
 
 _ENVI_TYPES = {
-    1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"
-}  # fmt: skip
+    **{"1": "u1", "2": "i2", "3": "i4", "4": "f4", "5": "f8"},
+    **{"12": "u2", "13": "u4", "14": "i8", "15": "u8"},
+}
 _ENVI_DATA = ("", ".img", ".raw", ".dat", ".bin", ".bil", ".bip", ".bsq")
 _NEEDED_BANDS = 8
 
@@ -189,7 +190,11 @@ def _photons(source: Path, illuminant: Any, wave: np.ndarray) -> np.ndarray:
 def _read_envi(source: Path) -> Cube:
     header = source if source.suffix.lower() == ".hdr" else _header_of(source)
     fields = _envi_fields(header)
-    kind = _ENVI_TYPES[int(fields["data type"])]
+    kind = _ENVI_TYPES.get(fields["data type"])
+    if kind is None:
+        raise InputError(
+            f"{header}: data type {fields['data type']} is not read; save real numbers"
+        )
     byte_order = ">" if fields.get("byte order", "0") == "1" else "<"
     lines, samples, bands = (int(fields[name]) for name in ("lines", "samples", "bands"))
     data = source if source != header else _data_of(header)

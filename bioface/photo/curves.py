@@ -106,7 +106,7 @@ def on_grid(
     Raises
     ------
     InputError
-        Shapes do not fit, values are not finite, negative or all 0, or the wavelengths do not
+        Shapes do not fit, values are not finite, negative or all 0 there, or the wavelengths do not
         increase, do not cover 400-700 nm or lie more than 20 nm apart; names the file.
     """
     if wavelength.ndim != 1 or curves.shape[1:] != wavelength.shape or len(wavelength) < 2:
@@ -128,13 +128,14 @@ def on_grid(
         raise InputError(
             f"{path}: wavelengths lie up to {steps.max():g} nm apart; at most {LARGEST_STEP:g}"
         )
-    for curve, name in zip(curves, names, strict=True):
-        if curve.max() <= 0 or curve.min() < -_NOISE * curve.max():
-            raise InputError(f"{path}: {name} is negative or 0 throughout")
     fine = steps.max() < 2 * _BAND
     around = np.arange(-_BAND, _BAND + 1) if fine else np.zeros(1)
     at = WAVELENGTHS[:, None] + around
-    return np.stack([np.interp(at, wavelength, curve.clip(0)).mean(1) for curve in curves])
+    found = np.stack([np.interp(at, wavelength, curve.clip(0)).mean(1) for curve in curves])
+    for curve, seen, name in zip(curves, found, names, strict=True):
+        if seen.max() <= 0 or curve.min() < -_NOISE * curve.max():
+            raise InputError(f"{path}: {name} is negative, or 0 throughout 400-720 nm")
+    return found
 
 
 def _is_number(text: str) -> bool:

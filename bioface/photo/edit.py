@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.photo.continued import continued
+from bioface.photo.continued import continued, surroundings
 from bioface.photo.files import pixels_sha256, read_photo_depth
 from bioface.photo.known import read_light
 from bioface.photo.read import nearest_share
@@ -82,12 +82,11 @@ def edit(
     edited = srgb.copy()
     if light is None and all(factor == 1 for factor in factors.values()):
         return edited
-    for face in estimate.faces:
-        others = [other for other in estimate.faces if other is not face]
+    for index, face in enumerate(estimate.faces):
         everywhere = (slice(0, estimate.shape[0]), slice(0, estimate.shape[1]))
         inside = estimate.maps["mask"] > 0
-        if others:
-            inside &= nearest_share(face, others, everywhere)
+        if len(estimate.faces) > 1:
+            inside &= nearest_share(estimate.faces, index, everywhere)
         pixels = np.flatnonzero(inside)
         for start in range(0, len(pixels), _ROWS):
             part = np.unravel_index(pixels[start : start + _ROWS], inside.shape)
@@ -159,11 +158,13 @@ def _carry_on(srgb: np.ndarray, edited: np.ndarray, mask: np.ndarray, face: Face
     """Change `edited` in place where brows interrupt the skin."""
     if face.landmarks is None:
         return
+    window = surroundings(face, face.landmarks, (mask.shape[0], mask.shape[1]))
+    places = face.landmarks - [window[1].start, window[0].start]
     tone = face.tone.astype(np.float32)
-    before, after = (np.asarray(remove_tone(image, tone)) for image in (srgb, edited))
-    changed = continued(before, after, mask, face, face.landmarks)
+    before, after = (np.asarray(remove_tone(image[window], tone)) for image in (srgb, edited))
+    changed = continued(before, after, mask[window], face.size, places)
     touched = (changed != after).any(axis=-1)
-    edited[touched] = np.clip(np.asarray(apply_tone(changed[touched], tone)), 0, 1)
+    edited[window][touched] = np.clip(np.asarray(apply_tone(changed[touched], tone)), 0, 1)
 
 
 def _edit_pixels(

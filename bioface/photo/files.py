@@ -35,6 +35,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _ORIENTATION_TAG, _BITS_TAG, _FORMAT_TAG = 0x0112, 0x0102, 0x0153
 _UNSIGNED = frozenset({1, 4})  # sample formats: unsigned integers, and none that is told
+_LINEAR_GREY = 160  # of 255: how a linear profile shows 128, at least; it is 188 for exactly linear
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 
 
@@ -78,7 +79,7 @@ def read_photo_depth(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
                 _check_size(source, image.size)
                 image.load()
                 orientation = _orientation(image)
-                deep = _sixteen_bit(image, content)
+                deep = _sixteen_bit(image, content, bits)
                 values = np.asarray(_to_srgb(image), np.float32) / 255 if deep is None else deep
                 upright = np.ascontiguousarray(_turn(values, orientation))
                 return upright, 8 if deep is None else 16
@@ -238,7 +239,7 @@ def _check_size(source: Path, size: tuple[int, int]) -> None:
         )
 
 
-def _sixteen_bit(image: Image.Image, content: bytes) -> np.ndarray | None:
+def _sixteen_bit(image: Image.Image, content: bytes, tiff_bits: int) -> np.ndarray | None:
     """The photo at sixteen bits a channel, as it is stored, or None where eight serve as well.
 
     Pillow reads sixteen-bit colour as eight bits, so OpenCV decodes these. Its profiles work in
@@ -247,7 +248,7 @@ def _sixteen_bit(image: Image.Image, content: bytes) -> np.ndarray | None:
     grey = image.mode in _SIXTEEN_BIT
     if image.format not in {"PNG", "TIFF"} or not (grey or image.mode in {"RGB", "RGBA"}):
         return None
-    bits = content[24] if image.format == "PNG" else _tiff_values(content)[0]
+    bits = content[24] if image.format == "PNG" else tiff_bits
     if bits <= 8 or _foreign_profile(image) is not None:
         return None
     if image.format == "PNG":
@@ -303,9 +304,20 @@ def _foreign_profile(image: Image.Image) -> Any | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
         name = ImageCms.getProfileDescription(profile)
+        return None if "srgb" in name.lower() and not _is_linear(profile) else profile
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    return None if "srgb" in name.lower() else profile
+
+
+def _is_linear(profile: Any) -> bool:
+    """Whether an RGB profile shows middle grey far lighter than sRGB does."""
+    from PIL import Image, ImageCms
+
+    if profile.profile.xcolor_space.strip() != "RGB":
+        return False
+    grey = Image.new("RGB", (1, 1), (128, 128, 128))
+    shown = ImageCms.profileToProfile(grey, profile, ImageCms.createProfile("sRGB"))
+    return shown is not None and np.asarray(shown).min() > _LINEAR_GREY
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

@@ -182,10 +182,9 @@ def read_faces(
     maps = {name: np.zeros(shape, np.float32) for name in SCALARS}
     maps |= {name: np.zeros((*shape, 3), np.float32) for name in COLOURS}
     read = []
-    for face in faces:
-        others = [other for other in faces if other is not face]
+    for index, face in enumerate(faces):
         seen = ask(srgb, face, network, size=size, known=known)
-        read.append(_read_face(srgb, seen, others, network, maps))
+        read.append(_read_face(srgb, seen, faces, index, network, maps))
     record = {"path": None, "sha256": pixels_sha256(srgb)}
     return Estimate(maps, tuple(read), network.skin, network.sha256, record, known.record)
 
@@ -276,10 +275,11 @@ def as_srgb(photo: np.ndarray) -> np.ndarray:
     return photo.astype(np.float32)
 
 
-def nearest_share(
-    face: FaceBox, others: Sequence[FaceBox], window: tuple[slice, slice]
-) -> np.ndarray:
-    """Which pixels of `window` belong to `face` rather than to another: bool (h, w)."""
+def nearest_share(faces: Sequence[FaceBox], index: int, window: tuple[slice, slice]) -> np.ndarray:
+    """Which pixels of `window` belong to `faces[index]` rather than to another: bool (h, w).
+
+    Those as near to two belong to the first of them.
+    """
     rows, columns = window
     y, x = np.ogrid[rows, columns]
     y, x = y.astype(np.float32) + 0.5, x.astype(np.float32) + 0.5
@@ -287,28 +287,32 @@ def nearest_share(
     def distance(one: FaceBox) -> np.ndarray:
         return np.hypot(x - one.centre[0], y - one.centre[1]) / one.size
 
-    own = distance(face)
+    own = distance(faces[index])
     nearest = np.ones(own.shape, bool)
-    for other in others:
-        nearest &= own < distance(other)
+    for place, other in enumerate(faces):
+        if place < index:
+            nearest &= own < distance(other)
+        elif place > index:
+            nearest &= own <= distance(other)
     return nearest
 
 
 def _read_face(
     srgb: np.ndarray,
     seen: SeenFace,
-    others: Sequence[FaceBox],
+    faces: Sequence[FaceBox],
+    index: int,
     network: Network,
     maps: dict[str, np.ndarray],
 ) -> FaceEstimate:
-    """Recover a face's detail and write its pixels into `maps`."""
+    """Recover the detail of `faces[index]` and write its pixels into `maps`."""
     face, crop, reading = seen.estimate, seen.crop, seen.reading
     window = crop.window((srgb.shape[0], srgb.shape[1]), beyond=REACH)
     linear = _linear(srgb[window], reading.tone)
     prior, stds, network_mask = _on_photo(reading, crop, window)
     mask, core = skin_mask(seen.face, crop, window, network_mask, linear)
-    if others:
-        mask = mask * nearest_share(face, others, window)
+    if len(faces) > 1:
+        mask = mask * nearest_share(faces, index, window)
     inside = mask > _LEAST_MASK
     colours = SkinColours.of(network.skin, np.asarray(face.camera.projection(face.spd)))
     pixels = Pixels(*prior[inside].T)

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from bioface import __version__
-from bioface.atomic import replacing
+from bioface.atomic import check_absent, check_folder, replacing
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import fill_exr, read_exr
 from bioface.photo.face import FaceBox
@@ -467,24 +467,14 @@ def check_outputs(
     if not os.fspath(folder):
         raise InputError("--out names no folder; name one, or . for this one")
     target = Path(folder)
-    try:
-        existing = next(place for place in (target, *target.absolute().parents) if place.exists())
-        if not existing.is_dir():
-            raise BiofaceError(f"{target}: {existing} is not a folder; name another with --out")
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise BiofaceError(
-            f"{target}: this folder cannot be written ({error.strerror}); name another with --out"
-        ) from error
+    check_folder(target)
     for photo in map(Path, photos):
         for path in (target / f"{photo.stem}{suffix}" for suffix in SUFFIXES):
             if not path.exists():
                 continue
             if photo.exists() and path.samefile(photo):
                 raise BiofaceError(f"{photo}: its picture would replace it; name another --out")
-            if not overwrite:
-                raise BiofaceError(f"{path}: exists already; pass --overwrite to replace it")
+            check_absent(path, overwrite=overwrite)
 
 
 def _json_text(content: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ def _figures(rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
     said = rows.sums[:, :, 0].sum(0) > 0
     quantities = {
         name: {
-            score: [_number(v) for v in (whole[score][q], *_bounds(drawn[score][:, q], people))]
+            score: [_number(v) for v in (whole[score][q], *bounds(drawn[score][:, q], people))]
             for score in SCORES
         }
         for q, name in enumerate(QUANTITIES)
@@ -74,8 +74,11 @@ def _figures(rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _bounds(drawn: np.ndarray, people: int) -> tuple[float, float]:
-    """The interval; none for so few people that resamples are all alike."""
+def bounds(drawn: np.ndarray, people: int) -> tuple[float, float]:
+    """The 95 % interval of resampled values (draws,); NaN for fewer people than `FEWEST`.
+
+    Resamples of so few are hardly anything but one person again and again.
+    """
     return interval(drawn) if people >= FEWEST else (np.nan, np.nan)
 
 

@@ -175,6 +175,11 @@ def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face):
         ("a.npz", b"PK", "not a readable npz file; wavelength"),
         ("a.exr", b"v/1\x01", "not a readable EXR"),
         ("a.hdr", b"ENVI\nlines = 3\n", "has no field 'samples'"),
+        (
+            "a.hdr",
+            b"ENVI\nlines = 3\nsamples = 3\nbands = 9\ndata type = 6\nwavelength = {400}\n",
+            r"a\.hdr: data type 6 is not read; save real numbers",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, message):

@@ -10,7 +10,14 @@ pytest.importorskip("torch")
 
 from bioface.cli import main
 from bioface.errors import InputError
-from bioface.evaluate.agreement import COLOURS, READINGS, Repeated, agreement, intraclass
+from bioface.evaluate.agreement import (
+    COLOURS,
+    READINGS,
+    Repeated,
+    agreement,
+    as_table,
+    intraclass,
+)
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.splits import Splits
@@ -65,6 +72,24 @@ def test_people_with_one_photo_do_not_count():
     assert agreement(alone)["people"] == 2
     with pytest.raises(InputError, match="two readable photos each"):
         agreement(Repeated(both.people[:3], both.values[:3]))
+
+
+def test_two_people_have_no_interval():
+    found = agreement(repeated(0.5, 2))
+    for one in found["agreement"].values():
+        value, *around = one["icc"]
+        assert np.isfinite(value)
+        assert around == [None, None]
+    assert as_table(found).splitlines()[2].split("|")[3] == " - "
+    assert None not in agreement(repeated(0.5, 3))["agreement"]["melanin"]["icc"]
+
+
+def test_readings_that_are_all_the_same_agree_in_nothing():
+    three = repeated(0.5, 3)
+    found = agreement(Repeated(three.people, np.ones_like(three.values)))
+    assert found["agreement"]["melanin"]["icc"] == [None, None, None]
+    assert "| melanin, u | - | - | 0.000 | 0.000 |" in as_table(found)
+    json.dumps(found, allow_nan=False)
 
 
 def test_rendered_people_are_photographed_twice(tmp_path, capsys):

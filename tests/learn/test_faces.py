@@ -87,12 +87,15 @@ def test_crops_of_another_layout_are_refused(tmp_path, crops, change):
     [
         (["--size", "96", "--out", "crops.zip"], "let --out end in .npz"),
         (["--size", "8", "--out", "crops.npz"], "--size 8: must be 32 to 1024"),
-        (["--size", "96", "--out", "there.npz"], "there.npz: is there already; pass --overwrite"),
+        (["--size", "96", "--out", "there.npz"], "there.npz: exists already; pass --overwrite"),
+        (["--size", "96", "--out", "none/a.npz"], "none/a.npz: its folder does not exist; make"),
+        (["--size", "96", "--out", "folder.npz"], "folder.npz: is a folder; name a file"),
     ],
 )
 def test_bad_arguments_of_crop_are_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.npz").write_bytes(b"")
+    (tmp_path / "folder.npz").mkdir()
     status = main(["train", "crop", "--photos", str(tmp_path), *arguments])
     assert status != 0
     assert said in capsys.readouterr().err

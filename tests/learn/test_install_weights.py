@@ -153,4 +153,5 @@ def test_older_weights_stay_until_the_new_ones_are_there(tmp_path):
 def test_a_folder_without_stages_is_named(tmp_path):
     finished = install(tmp_path, tmp_path / "weights")
     assert finished.returncode == 1
-    assert finished.stderr == f"{tmp_path}: holds none of the stages of scripts/train_release\n"
+    said = f"{tmp_path}: holds none of the stages of scripts/train_release"
+    assert finished.stderr == f"scripts/install_weights.py: error: {said}\n"

@@ -126,6 +126,15 @@ def test_a_finished_run_without_its_checkpoint_stays(pack_path, tmp_path):
     assert (tmp_path / runs.REPORT).exists()
 
 
+@pytest.mark.parametrize("name", [runs.LOG, runs.SCORES, runs.REPORT])
+def test_files_of_others_are_not_removed_unasked(pack_path, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}: would be replaced; pass --overwrite"):
+        pretraining.pretrain(options(pack_path, tmp_path, steps=1))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+    assert pretraining.pretrain(options(pack_path, tmp_path, steps=1, overwrite=True))["steps"] == 1
+
+
 def test_scores_take_none_of_the_minutes(pack_path, tmp_path, monkeypatch):
     """By a clock on which every step takes a minute, and every score 1000 s."""
     now = [0.0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bioface.photo.continued import continued
+from bioface.photo.continued import continued, surroundings
 from bioface.photo.face import FaceBox
 
 SIDE, LEFT, TOP = 100.0, 50.0, 60.0
@@ -26,6 +26,15 @@ def face():
     turn = np.linspace(0, 2 * np.pi, 9)[:8]
     points[60:68] = np.stack([0.5 + 0.1 * np.cos(turn), 0.8 + 0.03 * np.sin(turn)], 1)
     return FaceBox((LEFT, TOP, LEFT + SIDE, TOP + SIDE)), points * SIDE + [LEFT, TOP]
+
+
+def carried_on(before, after, mask, box, points):
+    """`after`, changed by `continued` as `bioface.photo.edit` calls it."""
+    window = surroundings(box, points, mask.shape)
+    found = after.copy()
+    places = points - [window[1].start, window[0].start]
+    found[window] = continued(before[window], after[window], mask[window], box.size, places)
+    return found
 
 
 def at(x, y):
@@ -54,7 +63,7 @@ def pictures():
 
 def test_brows_change_as_the_skin_beside_them(pictures):
     before, after, mask = pictures
-    found = continued(before, after, mask, *face())
+    found = carried_on(before, after, mask, *face())
     for place in (at(0.27, 0.1), at(0.73, 0.1), at(0.12, 0.08)):
         np.testing.assert_allclose(found[place] / before[place], FACTOR, rtol=0.03)
     for kept in (0, 1):
@@ -65,13 +74,13 @@ def test_what_is_far_brighter_than_skin_is_no_brow(pictures):
     before, after, mask = pictures
     place = at(0.27, 0.1)
     before[place] = after[place] = 0.99
-    assert (continued(before, after, mask, *face())[place] == 0.99).all()
+    assert (carried_on(before, after, mask, *face())[place] == 0.99).all()
 
 
 def test_nothing_changes_where_no_skin_does(pictures):
     before, _, mask = pictures
     for share in (mask, 0 * mask):
-        found = continued(before, before, share, *face())
+        found = carried_on(before, before, share, *face())
         np.testing.assert_allclose(found, before, rtol=1e-12)
 
 
@@ -80,6 +89,6 @@ def test_faces_may_reach_out_of_the_photo(pictures, shift):
     before, after, mask = pictures
     box, points = face()
     moved = FaceBox(tuple(value + shift for value in box.box))
-    found = continued(before, after, mask, moved, points + shift)
+    found = carried_on(before, after, mask, moved, points + shift)
     assert found.shape == after.shape
     assert np.isfinite(found).all()

@@ -97,28 +97,63 @@ def test_embedded_profile_is_honoured(tmp_path, gradient):
     assert np.abs(read_photo(tmp_path / "a.tif") - gradient / 255).mean() < 0.05
 
 
-def _linear_grey() -> bytes:
-    """An ICC profile of grey values that are proportional to light: Pillow cannot make one."""
-    header = struct.pack(">I4sI4s4s4s", 0, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+def _linear_profile(space: bytes, name: bytes, primaries: dict[bytes, tuple]) -> bytes:
+    """An ICC profile of values that are proportional to light: Pillow cannot make one."""
+    header = struct.pack(">I4sI4s4s4s", 0, b"none", 0x02400000, b"mntr", space, b"XYZ ")
     header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3I", 63190, 65536, 54061)
     header = header.ljust(128, b"\0")
-    white = b"XYZ " + bytes(4) + struct.pack(">3I", 63190, 65536, 54061)
+    described = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + bytes(79)
+    contents = {b"wtpt": _xyz(0.9642, 1, 0.8249), b"desc": described}
     curve = b"curv" + bytes(8)
-    name = b"Linear grey\0"
-    described = b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78)
+    contents |= {tag: _xyz(*values) for tag, values in primaries.items()}
+    contents |= {tag[:1] + b"TRC": curve for tag in primaries or (b"k",)}
     tags, data = [], b""
-    start = 128 + 4 + 3 * 12
-    for tag, content in ((b"wtpt", white), (b"kTRC", curve), (b"desc", described)):
+    start = 128 + 4 + len(contents) * 12
+    for tag, content in contents.items():
         tags.append(struct.pack(">4s2I", tag, start + len(data), len(content)))
         data += content + bytes(-len(content) % 4)
-    body = header[4:] + struct.pack(">I", 3) + b"".join(tags) + data
+    body = header[4:] + struct.pack(">I", len(tags)) + b"".join(tags) + data
     return struct.pack(">I", 4 + len(body)) + body
+
+
+def _xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in values))
+
+
+SRGB_PRIMARIES = {
+    b"rXYZ": (0.4361, 0.2225, 0.0139),
+    b"gXYZ": (0.3851, 0.7169, 0.0971),
+    b"bXYZ": (0.1431, 0.0606, 0.7139),
+}
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_linear_srgb_is_not_taken_for_srgb(tmp_path, deep):
+    profile = _linear_profile(b"RGB ", b"Linear sRGB", SRGB_PRIMARIES)
+    stored = np.full((48, 64, 3), 55, np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(stored).save(path, icc_profile=profile)
+    if deep:
+        chunk = b"linear\0\0" + zlib.compress(profile)
+        path.write_bytes(_with_chunk(stored.astype(np.uint16) * 257, b"iCCP", chunk))
+    assert read_photo(path)[0, 0] == pytest.approx(0.502, abs=3e-3)
+
+
+def test_photos_of_srgb_by_profile_keep_their_values_and_depth(tmp_path, gradient):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    stored = gradient.astype(np.uint16) * 256 + 77
+    content = _with_chunk(stored, b"iCCP", b"srgb\0\0" + zlib.compress(profile))
+    (tmp_path / "a.png").write_bytes(content)
+    photo, bits = read_photo_depth(tmp_path / "a.png")
+    assert bits == 16
+    assert np.allclose(photo, stored / 65535, atol=1e-6)
 
 
 def test_sixteen_bit_grey_keeps_its_profile(tmp_path):
     grey = np.full((48, 64), 55, np.uint8)
     for path, stored in (("8.png", grey), ("16.png", grey.astype(np.uint16) * 257)):
-        Image.fromarray(stored).save(tmp_path / path, icc_profile=_linear_grey())
+        profile = _linear_profile(b"GRAY", b"Linear grey", {})
+        Image.fromarray(stored).save(tmp_path / path, icc_profile=profile)
     eight, sixteen = (read_photo(tmp_path / name) for name in ("8.png", "16.png"))
     assert eight[0, 0] == pytest.approx(0.502, abs=2e-3)
     assert np.array_equal(sixteen, eight)

@@ -100,6 +100,13 @@ def test_lamps_that_cannot_be_used(tmp_path, wavelength, power, message):
         read_light(file)
 
 
+def test_a_lamp_that_nobody_sees_cannot_be_used(tmp_path):
+    wavelength = np.arange(390, 951, 10)
+    file = write_csv(tmp_path / "infrared.csv", wavelength, [(wavelength > 800).astype(float)])
+    with pytest.raises(InputError, match=r"infrared.csv: power is .*0 throughout 400-720 nm"):
+        read_light(file)
+
+
 def test_files_that_are_no_curves(tmp_path, a_camera):
     file = write_csv(tmp_path / "camera.csv", WAVELENGTHS, a_camera.T)
     with pytest.raises(InputError, match=r"must hold 2 numbers: wavelength in nm, power"):

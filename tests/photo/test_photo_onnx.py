@@ -19,7 +19,7 @@ from bioface.photo.read import estimate, read_faces
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 SQUARE = (54.0, 57.0, 92.0)
@@ -242,6 +242,31 @@ def test_export_writes_whole_or_not_at_all(tmp_path, weights, onnx_weights, caps
         export.export_onnx(load_weights(weights), there, overwrite=True)
     assert there.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_an_export_that_computes_no_numbers_is_not_written(tmp_path, weights, monkeypatch):
+    from bioface.learn import export
+    from bioface.learn.weights import load_weights
+
+    model = load_weights(weights)
+    estimator = export._Estimator(model)
+
+    class Session:
+        def run(self, names, inputs):
+            told = [torch.from_numpy(inputs[name]) for name in (export.INPUT, *export.KNOWN)]
+            with torch.inference_mode():
+                found = [value.numpy() for value in estimator(*told)]
+            found[names.index("haemoglobin")] *= np.nan
+            return found
+
+    class Loaded:
+        session = Session()
+
+    monkeypatch.setattr(export, "_graph", lambda model: b"")
+    monkeypatch.setattr(export.OnnxNetwork, "load", lambda path: Loaded())
+    with pytest.raises(BiofaceError, match=r"a\.onnx: not written.*haemoglobin differs.* by nan"):
+        export.export_onnx(model, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_known_box_reads_as_the_mesh_does(both, portrait):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bioface.errors import InputError
+from bioface.photo.face import FaceBox
 from bioface.photo.find import find_faces
 from bioface.photo.known import NOTHING
 from bioface.photo.read import as_srgb, estimate, faces_in, nearest_share, read_faces
@@ -144,10 +145,18 @@ def test_nearest_share_splits_between_centres(astronaut):
     face = find_faces(astronaut)[0]
     left, top, right, bottom = face.box
     other = replace(face, box=(left + 100, top, right + 100, bottom))
-    share = nearest_share(face, [other], (slice(0, 512), slice(0, 512)))
+    share = nearest_share([face, other], 0, (slice(0, 512), slice(0, 512)))
     middle = round((left + right) / 2 + 50)
     assert share[:, : middle - 1].all()
     assert not share[:, middle + 1 :].any()
+
+
+def test_every_pixel_belongs_to_one_face():
+    boxes = [(10.0, 10, 30, 30), (21, 10, 41, 30), (21, 10, 41, 30), (10, 31, 30, 51)]
+    faces = [FaceBox(box) for box in boxes]
+    shares = [nearest_share(faces, k, (slice(0, 60), slice(0, 60))) for k in range(4)]
+    assert (np.sum(shares, axis=0) == 1).all()
+    assert shares[0][20, 25]  # as near to the second
 
 
 def test_no_face_names_the_photo(weights):

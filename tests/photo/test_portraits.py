@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,11 @@ pytest.importorskip("skimage")
 from bioface.errors import InputError
 from bioface.evaluate import portraits
 from bioface.learn.splits import is_held_out
+from bioface.photo.crop import Crop
+from bioface.photo.files import read_photo
 from bioface.photo.known import NOTHING
 from bioface.photo.network import Reading
+from bioface.scores.faces import LEAST_PIXELS
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.illuminant import NAMES
 from bioface.spectral.skin import SkinModel
@@ -76,6 +81,8 @@ def test_shifts_are_counted_in_spreads_between_people(folder, monkeypatch):
     monkeypatch.setattr(portraits, "_reading", brightness)
     found = portraits.portraits(portraits.held_out([folder]), Black())
     assert found["photos"] == 2
+    least, median, most = found["crop_pixels"]
+    assert 150 < least <= median <= most < 500
     assert found["between_sd"]["melanin"] == pytest.approx(2 * found["between_sd"]["haemoglobin"])
     assert found["shift"]["mirrored"]["melanin"] == 0
     assert found["shift"]["one stop darker"]["melanin"] > 1
@@ -85,3 +92,31 @@ def test_shifts_are_counted_in_spreads_between_people(folder, monkeypatch):
     assert 0 < found["reconstruction"]["rmse"] < 1
     # No gain makes black brighter.
     assert found["reconstruction"]["unbalanced_rmse"] == found["reconstruction"]["rmse"]
+
+
+def test_people_who_read_alike_are_refused(folder, monkeypatch):
+    readings = iter([(0.1, 0.3), (0.2, 0.3)])
+    monkeypatch.setattr(portraits, "_variants", lambda srgb: [("original", srgb)])
+    monkeypatch.setattr(portraits, "_reading", lambda srgb, network: next(readings))
+    with pytest.raises(InputError, match="the same haemoglobin; give photos of different people"):
+        portraits.portraits(portraits.held_out([folder]), Black())
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_face_needs_as_much_skin_as_in_the_scores(folder, more):
+    srgb = read_photo(portraits.held_out([folder])[0])
+    face = portraits._face(srgb)
+    inside = Crop.around(face.landmarks, SIZE).extract(face.mask) > 0.99
+    few = np.flatnonzero(inside)[: LEAST_PIXELS + more]
+
+    class Seeing(Black):
+        def read(self, srgb, known=NOTHING):
+            mask = np.zeros((SIZE, SIZE), np.float32)
+            mask.flat[few] = 1
+            return replace(super().read(srgb, known), mask=mask)
+
+    if more:
+        assert portraits._reconstruction(srgb, face, Seeing())[0] > 0
+    else:
+        with pytest.raises(InputError, match="no skin seen"):
+            portraits._reconstruction(srgb, face, Seeing())
