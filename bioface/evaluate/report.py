@@ -340,16 +340,23 @@ def _larger(results: Mapping[str, Any]) -> str:
             rows.append([f"{condition}, {pixels} pixels", *cells])
     header = ("", "melanin", "within", "haemoglobin", "within")
     pixels, size = entry["pixels"], results["size"]
-    return f"""## Larger photos
+    groups = [
+        f"### By skin tone (ITA class), {condition}, {pixels} pixels\n\n"
+        + group_table(entry["conditions"][condition][NETWORK], "tone", tone_floor(results))
+        for condition in MAIN_CONDITIONS
+        if condition in entry["conditions"]
+    ]
+    text = f"""## Larger photos
 
-A photo of {size} pixels is as small as what the network reads, and noise, blur and JPEG spoil it
-where a face is that small. Faces in people's photos are larger, and `bioface estimate` averages
-them down in linear light. So are these photos of {pixels} pixels, degraded as the others are,
-at their own size. {_sets(entry)}
-RMSE in u / R2 at {size} pixels, and in brackets the ratio to the RMSE on photos of the same people,
-lights and cameras that are {size} pixels large.
+The photos above are as small as what the network reads, {size} pixels a side, and noise, blur and
+JPEG spoil them at that size. A face in most photos has more, which `bioface estimate` averages in
+linear light. So are these, of {pixels} pixels, degraded as the others are, at their own size.
+{_sets(entry)}
+RMSE in u / R2 of what is read, {size} pixels a side, and in brackets the ratio to the RMSE on
+photos of the same people, lights and cameras that have {size} pixels themselves.
 
 {table(header, rows)}"""
+    return "\n\n".join([text, *groups])
 
 
 def _groups(entry: Mapping[str, Any], results: Mapping[str, Any], plots: Mapping[str, str]) -> str:
