@@ -102,6 +102,10 @@ def run(options: argparse.Namespace) -> None:
                 render_picture(bpy, paths[name], options.size, options.samples)
         with quiet():
             save_blend(bpy, paths[BLEND])
+    if options.overwrite:  # tiles that this head does not have
+        for former in options.out.glob("maps.[0-9][0-9][0-9][0-9].exr"):
+            if former.name not in names:
+                former.unlink()
     print(f"wrote {', '.join(names)} to {options.out}")
 
 

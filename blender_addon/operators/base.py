@@ -14,15 +14,21 @@ def file_argument(name: str, description: str) -> Any:
 
 
 class BaseOperator(bpy.types.Operator):
-    """Subclasses write `apply`, or `job` and `finish` (see `TaskOperator`)."""
+    """Subclasses write `apply`, or `job` and `finish` (see `TaskOperator`).
+
+    What `apply` puts into `warnings` is reported after its message: the last report is shown.
+    """
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Report what `apply` says, or its error."""
+        self.warnings: list[str] = []
         try:
             message = self.apply(context)
         except Exception as error:
             return self.failed(error)
         self.report({"INFO"}, message)
+        for text in self.warnings:
+            self.report({"WARNING"}, text)
         return {"FINISHED"}
 
     def apply(self, context: bpy.types.Context) -> str:

@@ -21,5 +21,5 @@ class BIOFACE_OT_maps_attach(MeshOperator):
         path = bpy.path.abspath(self.filepath or context.scene.bioface.source.result)
         if not path:
             raise InputError("no maps to use; read a texture first")
-        attach_texture_maps(bpy, context.object, path)
+        attach_texture_maps(bpy, context.object, path, warn=self.warnings.append)
         return f"{context.object.name}: skin from {bpy.path.basename(path)}"

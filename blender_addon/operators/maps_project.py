@@ -29,6 +29,11 @@ class BIOFACE_OT_maps_project(MeshOperator):
                 for photo in settings.photos
             ]
         seen = project_estimates(
-            bpy, context.object, photos, settings.texture_size, level=settings.level
+            bpy,
+            context.object,
+            photos,
+            settings.texture_size,
+            level=settings.level,
+            warn=self.warnings.append,
         )
         return f"{context.object.name}: {seen:.0%} of the skin comes from the photos"

@@ -71,7 +71,8 @@ class BIOFACE_OT_scene_ground_truth(TaskOperator):
         from bioface.errors import InputError
 
         if self.filepath:
-            return str(Path(bpy.path.abspath(self.filepath)).with_suffix(".exr").absolute())
+            path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".exr")
+            return str(Path(path).absolute())
         if not bpy.data.filepath:
             raise InputError("the file has no name yet; save it, or say where to write")
         stem = Path(bpy.data.filepath).stem

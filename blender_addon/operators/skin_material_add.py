@@ -56,9 +56,11 @@ class BIOFACE_OT_skin_preset_set(MeshOperator):
             raise InputError(f"{context.object.name}: add the BioFace skin material first")
         check_local(context.object, skin_slots(context.object))
         preset = presets[self.group]
-        for name in ("Melanin", "Haemoglobin"):
-            if node.inputs[name].is_linked:
-                raise InputError(f"{context.object.name}: {name} comes from an image; unlink it")
+        pigments = ("Melanin", "Haemoglobin")
+        linked = [name for name in pigments if node.inputs[name].is_linked]
+        if linked:
+            raise InputError(f"{context.object.name}: {linked[0]} comes from an image; unlink it")
+        for name in pigments:
             node.inputs[name].default_value = getattr(preset, name.lower())
             node.inputs[f"{name} Gain"].default_value = 1.0
         return f"{context.object.name}: {preset.label}"
@@ -73,6 +75,11 @@ class BIOFACE_OT_skin_material_upgrade(BaseOperator):
 
     def apply(self, context: bpy.types.Context) -> str:
         """Replace outdated groups in the file."""
-        from synth.blender.skin_material import upgrade_groups
+        from bioface.errors import InputError
+        from synth.blender.skin_material import outdated_groups, upgrade_groups
 
-        return f"{upgrade_groups(bpy)} skin nodes brought up to date"
+        changed = upgrade_groups(bpy)
+        elsewhere = [group.library.filepath for group in outdated_groups(bpy)]
+        if elsewhere and not changed:
+            raise InputError(f"the materials are linked from {elsewhere[0]}; upgrade them there")
+        return f"{changed} skin nodes brought up to date"

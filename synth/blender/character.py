@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.exr import read_exr
 from bioface.spectral.skin import SkinModel
 from synth.blender.images import data_image, tiled_image
+from synth.blender.object_head import fit_from_camera, head_from_object
 from synth.blender.skin_material import (
+    MAP,
     attach_maps,
+    map_node,
     set_group,
     skin_group,
     skin_material,
     skin_node,
 )
-from synth.heads.nearest import nearest_finder
 from synth.project import (
     MAPS,
     Estimate,
@@ -32,16 +34,10 @@ from synth.project import (
     project_photos,
     read_estimate,
 )
-from synth.scene import REGIONS, HeadMesh
+from synth.project.estimate import read_maps, skin_of
+from synth.scene import HeadMesh
 
-LANDMARKS = "bioface_landmarks"
-"""Mesh property: the vertices of the 68 landmarks; heads of `bioface-synth apply` carry it."""
-
-_REACH = 0.5
-"""cm by which modifiers may move a landmark that is looked for among other vertices."""
-
-MAP = "bioface_map"
-"""Image property: which map an image of this project is, so that it may be replaced."""
+Warn = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,9 @@ def project_estimates(
     size: int,
     *,
     level: bool = True,
+    warn: Warn = warnings.warn,
 ) -> float:
-    """Bring the maps of photos onto an object's active UV map and into its skin material.
+    """Bring the maps of photos onto the UV map that renders use and into the skin material.
 
     Skin is what has a "BioFace Skin" material; where nothing has, the active material slot gets
     one (`add_skin_material`). Nothing else of the object changes, and running it again replaces
@@ -87,6 +84,8 @@ def project_estimates(
         Texels along each side of a UV tile.
     level
         See `synth.project.project_photos`.
+    warn
+        As of `attach_to_slots`.
 
     Returns
     -------
@@ -119,7 +118,7 @@ def project_estimates(
     if not slots:
         add_skin_material(bpy, mesh_object)
         slots = {mesh_object.active_material_index}
-    attach_to_slots(bpy, mesh_object, slots, images, estimates[0].skin)
+    attach_to_slots(bpy, mesh_object, slots, images, estimates[0].skin, warn)
     covered = sum(float(tile.covered.sum()) for tile in tiles.values())
     return sum(float(tile.seen.sum()) for tile in tiles.values()) / covered
 
@@ -145,21 +144,32 @@ def add_skin_material(bpy: Any, mesh_object: Any) -> Any:
 
 
 def attach_to_slots(
-    bpy: Any, mesh_object: Any, slots: Iterable[int], images: Mapping[str, Any], skin: SkinModel
+    bpy: Any,
+    mesh_object: Any,
+    slots: Iterable[int],
+    images: Mapping[str, Any],
+    skin: SkinModel,
+    warn: Warn = warnings.warn,
 ) -> None:
     """Connect `melanin` and `haemoglobin` images to the skin materials in `slots`.
 
     The materials' groups become those of `skin`. Of the images that nothing uses any more, those
     that an earlier call connected are removed and the artist's own stay in the file.
+
+    Parameters
+    ----------
+    warn
+        Takes a line that names what of the artist's was connected: it is kept, unconnected.
     """
     former: set[Any] = set()
+    kept: list[str] = []
     for index in slots:
         material = mesh_object.material_slots[index].material
         node = skin_node(material)
         set_group(node, skin_group(bpy, skin))
-        sources = (node.inputs[name.capitalize()].links for name in images)
-        former |= {getattr(links[0].from_node, "image", None) for links in sources if links}
-        attach_maps(material, images)
+        former |= {source.image for name in images if (source := map_node(node, name))}
+        replaced = attach_maps(material, images)
+        kept += [f"the node {other.label or other.name} of {material.name}" for other in replaced]
     for image in former - {None, *images.values()}:
         if image.users:
             continue
@@ -167,20 +177,29 @@ def attach_to_slots(
             bpy.data.images.remove(image)
         elif image.library is None:
             image.use_fake_user = True
+            kept.append(f"the image {image.name}")
     for name, image in images.items():
         image[MAP] = name
         image.name = f"{mesh_object.name} {name}"
+    if kept:
+        named = ", ".join(dict.fromkeys(kept))
+        warn(f"{mesh_object.name}: its pigments no longer come from {named}, kept in the file")
 
 
-def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
+def attach_texture_maps(
+    bpy: Any, mesh_object: Any, path: str | Path, *, warn: Warn = warnings.warn
+) -> None:
     """Use the maps of an albedo texture on an object whose UV map the texture was made for.
 
-    What in the texture is no skin takes the median of the skin.
+    What in the texture is no skin takes the median of the skin. The skin model is that of the JSON
+    beside the maps; the calibrated one where there is none.
 
     Parameters
     ----------
     path
         EXR of `bioface estimate --albedo`.
+    warn
+        As of `attach_to_slots`.
 
     Raises
     ------
@@ -190,12 +209,15 @@ def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
     """
     slots = skin_slots(mesh_object)
     check_local(mesh_object, slots)
-    planes = read_exr(path)
-    if _lists_faces(Path(path).with_suffix(".json")):
+    planes, record = read_maps(path), _record(Path(path).with_suffix(".json"))
+    if "faces" in record:
         raise InputError(f"{path}: maps of a photo, not of a texture; project them instead")
-    absent = [name for name in (*MAPS, "mask") if name not in planes]
-    if absent:
-        raise InputError(f"{path}: no channel {absent[0]}; read the texture again")
+    try:
+        model = skin_of(record) if record else SkinModel.load()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: the JSON beside it tells no skin model known here; read the texture again"
+        ) from error
     skin = planes["mask"] > 0.5
     if not skin.any():
         raise InputError(f"{path}: holds no skin")
@@ -210,7 +232,7 @@ def attach_texture_maps(bpy: Any, mesh_object: Any, path: str | Path) -> None:
     if not slots:
         add_skin_material(bpy, mesh_object)
         slots = {mesh_object.active_material_index}
-    attach_to_slots(bpy, mesh_object, slots, images, SkinModel.load())
+    attach_to_slots(bpy, mesh_object, slots, images, model, warn)
 
 
 def skin_slots(mesh_object: Any) -> set[int]:
@@ -233,7 +255,8 @@ def check_local(mesh_object: Any, slots: Iterable[int]) -> None:
     Raises
     ------
     InputError
-        A material is linked from another file, or the mesh that holds the slot is.
+        A material is linked from another file, or the mesh that holds the slot is; of a mesh, a
+        library override, which has no slots of its own, counts too.
     """
     owned = mesh_object.material_slots
     holders = [owned[index].material for index in slots]
@@ -242,154 +265,38 @@ def check_local(mesh_object: Any, slots: Iterable[int]) -> None:
         by_object = active < len(owned) and owned[active].link == "OBJECT"
         holders = [mesh_object if by_object else mesh_object.data]
     for holder in holders:
-        if holder.library is not None:
+        override = holder.override_library if holder == mesh_object.data else None
+        library = override.reference.library if override else holder.library
+        if library is not None:
             raise InputError(
-                f"{mesh_object.name}: {holder.name} is linked from {holder.library.filepath}; "
+                f"{mesh_object.name}: {holder.name} is linked from {library.filepath}; "
                 "make it local first"
             )
 
 
-def _lists_faces(record: Path) -> bool:
-    """Whether the JSON of maps tells of faces, as that of a photo does and a texture's does not."""
+def _record(path: Path) -> dict[str, Any]:
+    """The JSON beside maps; empty where there is none."""
     try:
-        return "faces" in json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _fit(
     bpy: Any, mesh_object: Any, head: HeadMesh, photo: PhotoOfCharacter, estimate: Estimate
 ) -> Fit:
-    if photo.camera is None and LANDMARKS in mesh_object.data:
-        known = estimate.landmarks is not None or estimate.box is not None
-        if known and not len(head.landmarks):
+    known = estimate.landmarks is not None or estimate.box is not None
+    if photo.camera is None and known and len(head.landmarks):
+        lost = int((head.landmarks < 0).sum())
+        if lost:
             raise InputError(
-                f"{mesh_object.name}: modifiers or edits have moved its landmarks; turn the "
-                "modifiers off, or choose a camera for the photo"
+                f"{mesh_object.name}: modifiers or edits have moved or removed {lost} of its "
+                f"{len(head.landmarks)} landmarks; turn the modifiers off, or choose a camera for "
+                "the photo"
             )
         if estimate.landmarks is not None:
             return fit_head(head, estimate.landmarks, estimate.shape)
         if estimate.box is not None:
             return fit_box(head, estimate.box, estimate.shape)
     return fit_from_camera(bpy, mesh_object, head, estimate.shape, photo.camera)
-
-
-def head_from_object(bpy: Any, mesh_object: Any, skin_slots: set[int]) -> HeadMesh:
-    """The mesh of an object, modifiers applied, as a head in its own axes, in centimetres.
-
-    Parameters
-    ----------
-    skin_slots
-        Material slots whose faces are skin; a slot beyond the object's is its first.
-
-    Returns
-    -------
-    A `HeadMesh` of triangles with the active UV map; `landmarks` is empty where the mesh does not
-    carry them. Where modifiers add or remove vertices, those nearest to the mesh's own stand for
-    them, unless one is farther than 5 mm.
-
-    Raises
-    ------
-    InputError
-        The mesh has no faces or no UV map.
-    """
-    evaluated = mesh_object.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    mesh = evaluated.to_mesh()
-    try:
-        if not len(mesh.polygons):
-            raise InputError(f"{mesh_object.name}: the mesh has no faces")
-        layer = mesh.uv_layers.active
-        if layer is None:
-            raise InputError(f"{mesh_object.name}: the mesh has no UV map; unwrap it first")
-        mesh.calc_loop_triangles()
-        count = len(mesh.loop_triangles)
-        vertices = _read(mesh.vertices, "co", np.float32, (-1, 3))
-        corners = _read(mesh.loop_triangles, "loops", np.int32, (count, 3))
-        triangles = _read(mesh.loop_triangles, "vertices", np.int32, (count, 3))
-        slot = _read(mesh.loop_triangles, "material_index", np.int32, (count,))
-        uv = _read(layer.uv, "vector", np.float32, (-1, 2))[corners]
-    finally:
-        evaluated.to_mesh_clear()
-    last = max(len(mesh_object.material_slots) - 1, 0)
-    skin = np.isin(np.minimum(slot, last), sorted(skin_slots))
-    scale = _centimetres(bpy, mesh_object)
-    vertices *= scale
-    marks = np.array(mesh_object.data.get(LANDMARKS, []), np.int32)
-    own = mesh_object.data.vertices
-    if marks.max(initial=0) >= len(own):
-        marks = marks[:0]
-    elif len(marks) and len(own) != len(vertices):
-        marks = _nearest(_read(own, "co", np.float32, (-1, 3))[marks] * scale, vertices)
-    return HeadMesh(
-        vertices=vertices,
-        canonical=vertices,
-        faces=np.concatenate([triangles, np.full((count, 1), -1, np.int32)], 1),
-        uv=np.concatenate([uv, uv[:, :1]], 1),
-        region=np.where(skin, REGIONS.index("face"), 0).astype(np.uint8),
-        landmarks=marks,
-    )
-
-
-def _nearest(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Indices of the vertices nearest to points (N, 3); none if a point has none within reach."""
-    found = nearest_finder(vertices)(points).astype(np.int32)
-    away = np.linalg.norm(vertices[found] - points, axis=1)
-    return found if away.max() <= _REACH else found[:0]
-
-
-def fit_from_camera(
-    bpy: Any, mesh_object: Any, head: HeadMesh, shape: tuple[int, int], camera_object: Any = None
-) -> Fit:
-    """The head as a camera sees it, which the artist has aligned with the photo.
-
-    Parameters
-    ----------
-    head
-        `head_from_object` of the same object.
-    shape
-        (H, W) of the photo, which fills the camera's frame.
-    camera_object
-        None: the scene's camera.
-
-    Raises
-    ------
-    InputError
-        The scene has no camera, or the object lies behind it.
-    """
-    camera_object = camera_object or bpy.context.scene.camera
-    if camera_object is None:
-        raise InputError("the scene has no camera; add one and align it with the photo")
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    camera = camera_object.evaluated_get(depsgraph)
-    height, width = shape
-    lens = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
-    to_camera = np.array(camera.matrix_world.normalized().inverted() @ mesh_object.matrix_world)
-    scale, own_scale = _centimetres(bpy), _centimetres(bpy, mesh_object)
-    points = np.concatenate([head.vertices / own_scale, np.ones((len(head.vertices), 1))], 1)
-    seen = points @ to_camera.T
-    clip = seen @ lens.T
-    if (clip[:, 3] <= 0).any():
-        raise InputError(f"{mesh_object.name}: part of it lies behind the camera")
-    screen = clip[:, :2] / clip[:, 3:]
-    linear = to_camera[:3, :3]
-    return Fit(
-        rotation=linear * scale / own_scale,
-        position=-own_scale * np.linalg.solve(linear, to_camera[:3, 3]),
-        focal=float(lens[0, 0] * width / 2),
-        points=(screen * [1, -1] + 1) / 2 * [width, height],
-        depth=-seen[:, 2] * scale,
-        residual=0.0,
-    )
-
-
-def _centimetres(bpy: Any, mesh_object: Any = None) -> float:
-    """Centimetres in one unit of the scene, or in one of an object's own units, scale included."""
-    size = 1.0 if mesh_object is None else abs(mesh_object.matrix_world.determinant()) ** (1 / 3)
-    return 100.0 * size * float(bpy.context.scene.unit_settings.scale_length)
-
-
-def _read(items: Any, name: str, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
-    width = shape[1] if len(shape) > 1 else 1
-    values = np.empty(len(items) * width, kind)
-    items.foreach_get(name, values)
-    return values.reshape(shape)

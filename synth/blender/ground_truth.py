@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,13 @@ def render_ground_truth(
         raise InputError(
             f"{scene.name}: the camera sees no skin; give the character the BioFace Skin material"
         )
-    rotation, position, focal = _camera(scene)
+    rotation, position, focal, centre = _camera(scene)
     metres = float(scene.unit_settings.scale_length)
     channels = _channels(passes, rotation, position, 100 * metres)
     record = {
         "camera": {
             "focal_pixels": focal,
+            "principal_point_pixels": np.round(centre, 4).tolist(),
             "rotation": np.round(rotation, 6).tolist(),
             "position_cm": np.round(100 * metres * position, 4).tolist(),
             "type": scene.camera.data.type,
@@ -121,7 +122,8 @@ def write_ground_truth(path: str | Path, truth: GroundTruth) -> None:
 
 
 def _skin_model(scene: Any) -> Any:
-    materials = (slot.material for item in scene.objects for slot in item.material_slots)
+    objects = _objects(scene.collection)
+    materials = (slot.material for item in objects for slot in item.material_slots)
     groups = {
         node.node_tree.name: node.node_tree
         for node in map(skin_node, materials)
@@ -134,12 +136,21 @@ def _skin_model(scene: Any) -> Any:
     return group_model(groups[min(groups)])
 
 
+def _objects(collection: Any) -> Iterator[Any]:
+    """The objects of a collection and those of the collections that they show instances of."""
+    for item in collection.all_objects:
+        yield item
+        if item.instance_type == "COLLECTION" and item.instance_collection is not None:
+            yield from _objects(item.instance_collection)
+
+
 def _set_up(copy: Any, samples: int) -> str:
     """Everything that ground truth needs of a scene's settings; returns the layer's name."""
     copy.render.engine = "CYCLES"
     cycles = copy.cycles
     cycles.device = "CPU"
     cycles.samples = samples
+    cycles.time_limit = 0.0
     cycles.seed = 0
     cycles.use_animated_seed = False
     cycles.use_adaptive_sampling = False
@@ -148,7 +159,8 @@ def _set_up(copy: Any, samples: int) -> str:
     cycles.film_exposure = 1.0
     render = copy.render
     render.film_transparent = True
-    render.use_compositing = render.use_sequencer = False
+    render.use_compositing = render.use_sequencer = render.use_freestyle = False
+    render.use_multiview = False
     render.use_motion_blur = False
     render.use_persistent_data = False
     render.use_border = False
@@ -156,6 +168,7 @@ def _set_up(copy: Any, samples: int) -> str:
     layer = next((each for each in copy.view_layers if each.use), copy.view_layers[0])
     for each in copy.view_layers:
         each.use = each == layer
+    layer.samples = 0  # those of the scene
     for name in (*_LIGHT_PASSES, *_GEOMETRY_PASSES):
         setattr(layer, f"use_pass_{name}", True)
     for name in (PIGMENT_AOV, ALBEDO_AOV):
@@ -187,8 +200,11 @@ def _passes(
     }
 
 
-def _camera(scene: Any) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rows right, up and backward; position in Blender units; focal length in pixels."""
+def _camera(scene: Any) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Rows right, up and backward; position in Blender units; focal length and principal point.
+
+    The latter two in pixels, x right and y down from the corner of the first pixel.
+    """
     camera = scene.camera
     matrix = np.array(camera.matrix_world.normalized())
     share = scene.render.resolution_percentage / 100
@@ -199,8 +215,9 @@ def _camera(scene: Any) -> tuple[np.ndarray, np.ndarray, float]:
     data = camera.data
     vertical = data.sensor_fit == "VERTICAL" or (data.sensor_fit == "AUTO" and height > width)
     sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
-    focal = data.lens / sensor * (height if vertical else width)
-    return matrix[:3, :3].T, matrix[:3, 3], float(focal)
+    side = height if vertical else width
+    centre = np.array([width / 2 - data.shift_x * side, height / 2 + data.shift_y * side])
+    return matrix[:3, :3].T, matrix[:3, 3], float(data.lens / sensor * side), centre
 
 
 def _channels(

@@ -18,11 +18,11 @@ from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.grid import bernstein_basis
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit
-from synth.blender.character import LANDMARKS
 from synth.blender.compat import use_nodes
 from synth.blender.images import tiled_image
+from synth.blender.object_head import mark_landmarks
 from synth.blender.scene import add_head, area_light_power
-from synth.blender.skin_material import skin_material, skin_node
+from synth.blender.skin_material import MAP, skin_material, skin_node
 from synth.heads import HeadProvider
 from synth.project import MAPS, Tile
 from synth.project.raster import skin_faces
@@ -80,6 +80,8 @@ def build_portrait(
         name: tiled_image(bpy, name, {number: tile.maps[name] for number, tile in tiles.items()})
         for name in MAPS
     }
+    for name, image in images.items():
+        image[MAP] = name
     melanin = float(np.median(tiles[min(tiles)].maps["melanin"]))
     made = add_dressed_head(bpy, scene, provider, images, skin=skin, melanin=melanin)
     _add_camera(bpy, scene, head)
@@ -113,11 +115,12 @@ def add_dressed_head(
     """
     head = provider.mean()
     dress = _dressed(provider, head, melanin)
-    # In the vertices: the shader takes an object's own units for those of the scene.
+    # In the vertices: the relief is in the object's own units.
     centimetre = 0.01 / scene.unit_settings.scale_length
     made = add_head(bpy, scene, replace(dress.head, vertices=dress.head.vertices * centimetre))
     made.rotation_euler.x = np.pi / 2
-    made.data[LANDMARKS] = [int(vertex) for vertex in head.landmarks]
+    made.add_rest_position_attribute = True
+    mark_landmarks(made.data, head.landmarks)
     _paint(made.data, dress)
     material = skin_material(bpy, "Skin", maps, model=skin)
     _add_hair_and_pores(material, centimetre)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bioface.errors import InputError
-from bioface.exr import read_exr
 from bioface.photo.result import STDS
 from synth.project import MAPS
+from synth.project.estimate import read_maps
 
 SIDE = 512
 """Longest side of the pictures."""
@@ -60,10 +60,7 @@ def show_maps(bpy: Any, path: str | Path) -> dict[str, ShownMap]:
     InputError
         The file is missing, damaged, lacks a map or holds no skin.
     """
-    planes = read_exr(path)
-    absent = [name for name in (*MAPS, "mask") if name not in planes]
-    if absent:
-        raise InputError(f"{path}: no channel {absent[0]}; read the picture again")
+    planes = read_maps(path)
     skin = planes["mask"] > 0.5
     if not skin.any():
         raise InputError(f"{path}: holds no skin")

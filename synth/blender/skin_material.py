@@ -20,11 +20,15 @@ from synth.blender.images import data_image
 from synth.blender.skin_nodes import SOCKETS, TABLE_SIZE, build_nodes, declare_sockets
 
 GROUP = "BioFace Skin"
-VERSION = 2
+VERSION = 3
 """Raised when the group's sockets or inner nodes change; stored as its `bioface_version`.
 
 1: pigments, gains, Specular, Roughness, Subsurface, Normal. 2: also Freckles, Flush and Oiliness,
-panels, and ground truth as AOVs."""
+panels, and ground truth as AOVs. 3: freckles and flush keep their size on objects with a scale."""
+
+MAP = "bioface_map"
+"""Property of image nodes and images: which map of this project they hold, so that it may be
+replaced."""
 
 _VERSION_KEY, _MODEL_KEY, _CONSTANTS_KEY = (
     "bioface_version",
@@ -93,8 +97,8 @@ def skin_material(
     Parameters
     ----------
     maps
-        `melanin` and `haemoglobin` images (`bpy.types.Image`, Non-Color), read through the active
-        UV map. None leaves the sockets to be set by hand.
+        `melanin` and `haemoglobin` images (`bpy.types.Image`, Non-Color), read through the UV map
+        that renders use. None leaves the sockets to be set by hand.
     """
     material = bpy.data.materials.new(name)
     use_nodes(bpy, material)
@@ -111,21 +115,44 @@ def skin_material(
     return material
 
 
-def attach_maps(material: Any, maps: Mapping[str, Any]) -> None:
+def attach_maps(material: Any, maps: Mapping[str, Any]) -> list[Any]:
     """Connect `melanin` and `haemoglobin` images to a material's "BioFace Skin" node.
 
-    Image nodes that are connected already take the new image; everything else stays as it is.
+    Image nodes of an earlier call take the new image, whatever else lies between them and the
+    socket. Other nodes that are connected stay in the material, but no longer connected: these are
+    returned.
     """
     tree, skin = material.node_tree, skin_node(material)
+    replaced = []
     for row, (channel, image) in enumerate(sorted(maps.items(), reverse=True)):
-        socket = skin.inputs[channel.capitalize()]
-        source = socket.links[0].from_node if socket.links else None
-        if source is None or source.type != "TEX_IMAGE":
+        source = map_node(skin, channel)
+        if source is None:
+            socket = skin.inputs[channel.capitalize()]
+            replaced += [link.from_node for link in socket.links]
             source = tree.nodes.new("ShaderNodeTexImage")
             source.name = source.label = channel.capitalize()
             source.location = (skin.location.x - 360, skin.location.y - 300 * row + 100)
+            source[MAP] = channel
             tree.links.new(source.outputs["Color"], socket)
         source.image = image
+    return replaced
+
+
+def map_node(skin: Any, channel: str) -> Any:
+    """The image node of `attach_maps` that a "BioFace Skin" node reads a map from, or None."""
+    waiting, seen = [skin.inputs[channel.capitalize()]], set()
+    while waiting:
+        for link in waiting.pop().links:
+            node = link.from_node
+            if node.type == "TEX_IMAGE" and channel in (
+                node.get(MAP),
+                node.image and node.image.get(MAP),
+            ):
+                return node
+            if node.name not in seen:
+                seen.add(node.name)
+                waiting += node.inputs
+    return None
 
 
 def skin_node(material: Any) -> Any:
@@ -192,8 +219,8 @@ def upgrade_groups(bpy: Any) -> int:
     """Replace every outdated group in the file by this version's, of the same skin model.
 
     Values and links of the nodes that use it stay; what is new starts at its default, where it
-    changes nothing. Returns the number of nodes that were changed. Groups of linked libraries are
-    left as they are.
+    changes nothing. Returns the number of nodes that were changed. Materials that are linked from
+    another file are left as they are.
 
     Raises
     ------
@@ -201,16 +228,15 @@ def upgrade_groups(bpy: Any) -> int:
         A group belongs to a skin model that this version does not know.
     """
     changed = 0
-    for old in outdated_groups(bpy):
-        if old.library is not None:
-            continue
-        fresh = skin_group(bpy, group_model(old))
+    for old, model in [(old, group_model(old)) for old in outdated_groups(bpy)]:
+        fresh = skin_group(bpy, model)
         for tree in _node_trees(bpy):
             for node in tree.nodes:
                 if node.type == "GROUP" and node.node_tree == old:
                     set_group(node, fresh)
                     changed += 1
-        bpy.data.node_groups.remove(old)
+        if old.library is None or not old.users:
+            bpy.data.node_groups.remove(old)
     return changed
 
 

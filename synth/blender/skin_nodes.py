@@ -180,8 +180,7 @@ def _freckles(tree: Any, inputs: Any, place: Any) -> Any:
     spread = _math(tree, "MULTIPLY", (-2000, 700), inputs.outputs["Freckle Size"], _FRECKLE_SPACING)
     cells = _node(tree, "ShaderNodeTexVoronoi", (-1800, 900))
     cells.voronoi_dimensions = "3D"
-    bent = _node(tree, "ShaderNodeVectorMath", (-2000, 900))
-    bent.operation = "ADD"
+    bent = _vector_math(tree, "ADD", (-2000, 900))
     tree.links.new(place, bent.inputs[0])
     tree.links.new(wobble, bent.inputs[1])
     tree.links.new(bent.outputs[0], cells.inputs["Vector"])
@@ -211,13 +210,13 @@ def _skin_position(tree: Any, units: Any) -> Any:
     """Where on the skin, in millimetres, the same however the mesh is posed.
 
     The attribute `rest_position` (objects of `skin_material_add` have it) sticks to a deforming
-    mesh; where it is missing it reads as 0, and object coordinates take its place.
+    mesh; where it is missing it reads as 0, and object coordinates take its place. Both are in the
+    object's own units, which its scale turns into those of the scene.
     """
     rest = _node(tree, "ShaderNodeAttribute", (-2900, 900))
     rest.attribute_name = "rest_position"
     objects = _node(tree, "ShaderNodeTexCoord", (-2900, 700))
-    length = _node(tree, "ShaderNodeVectorMath", (-2700, 1000))
-    length.operation = "LENGTH"
+    length = _vector_math(tree, "LENGTH", (-2700, 1000))
     tree.links.new(rest.outputs["Vector"], length.inputs[0])
     there = _math(tree, "GREATER_THAN", (-2540, 1000), length.outputs["Value"], 0.0)
     choice = _node(tree, "ShaderNodeMix", (-2540, 800))
@@ -225,11 +224,29 @@ def _skin_position(tree: Any, units: Any) -> Any:
     tree.links.new(there, choice.inputs[0])
     tree.links.new(objects.outputs["Object"], choice.inputs[4])
     tree.links.new(rest.outputs["Vector"], choice.inputs[5])
-    scaled = _node(tree, "ShaderNodeVectorMath", (-2380, 800))
-    scaled.operation = "SCALE"
-    tree.links.new(choice.outputs[1], scaled.inputs[0])
+    true = _vector_math(tree, "MULTIPLY", (-2540, 640))
+    tree.links.new(choice.outputs[1], true.inputs[0])
+    tree.links.new(_object_scale(tree), true.inputs[1])
+    scaled = _vector_math(tree, "SCALE", (-2380, 800))
+    tree.links.new(true.outputs[0], scaled.inputs[0])
     tree.links.new(units, scaled.inputs["Scale"])
     return scaled.outputs[0]
+
+
+def _object_scale(tree: Any) -> Any:
+    """How long the object's three axes are in the world, its parents' scale included.
+
+    Lengths alone: spots may not wander over an object that turns.
+    """
+    lengths = _node(tree, "ShaderNodeCombineXYZ", (-2700, 560))
+    for axis in range(3):
+        turn = _node(tree, "ShaderNodeVectorTransform", (-3100, 700 - 160 * axis))
+        turn.vector_type, turn.convert_from, turn.convert_to = "VECTOR", "OBJECT", "WORLD"
+        turn.inputs[0].default_value = [float(axis == k) for k in range(3)]
+        length = _vector_math(tree, "LENGTH", (-2900, 560 - 160 * axis))
+        tree.links.new(turn.outputs[0], length.inputs[0])
+        tree.links.new(length.outputs["Value"], lengths.inputs[axis])
+    return lengths.outputs[0]
 
 
 def _noise(tree: Any, place: Any, scale: float, location: tuple[int, int]) -> Any:
@@ -262,6 +279,12 @@ def _math(tree: Any, operation: str, location: tuple[int, int], *operands: Any) 
     for operand, target in zip(operands, node.inputs, strict=False):
         _feed(tree, operand, target)
     return node.outputs[0]
+
+
+def _vector_math(tree: Any, operation: str, location: tuple[int, int]) -> Any:
+    node = _node(tree, "ShaderNodeVectorMath", location)
+    node.operation = operation
+    return node
 
 
 def _feed(tree: Any, source: Any, target: Any) -> None:

@@ -124,8 +124,8 @@ def project_photos(
     Raises
     ------
     InputError
-        No photo, or one whose maps are incomplete; skin whose UVs lie on no UDIM tile; and as
-        `project_maps`.
+        No photo, or one whose maps are incomplete; skin whose UVs lie on no UDIM tile or cover no
+        texel; and as `project_maps`.
     """
     if not shots or not any(shot.weight > 0 for shot in shots):
         raise InputError("no photo to project; add one with a weight above 0")
@@ -148,26 +148,31 @@ def project_photos(
         + [np.column_stack([shot.fit.points, shot.fit.depth]) for shot in shots],
         axis=1,
     )
-    place = np.floor(texels.mean(1) / size).astype(int)
-    if ((place < 0) | (place >= _TILES)).any():
+    place = np.floor(texels.mean(1) / size)
+    if not ((place >= 0) & (place < _TILES)).all():
         raise InputError(
             "UVs of the skin lie beyond the UDIM tiles, where no image reaches; "
             f"move them to u 0-{_TILES[0]} and v 0-{_TILES[1]}"
         )
     sheets = {}
-    for column, row in np.unique(place, axis=0):
+    for column, row in np.unique(place.astype(int), axis=0):
         there = (place == [column, row]).all(1)
         across = texels[there] - [column * size, row * size]
         across[..., 1] = size - across[..., 1]
         sheets[1001 + int(column) + 10 * int(row)] = _Sheet(
             readers, surface, triangles[there], across, size
         )
+    if not any(sheet.covered.any() for sheet in sheets.values()):
+        raise InputError("UVs of the skin cover no texel; unwrap the mesh")
     gains = _levels(list(sheets.values())) if level else np.ones((len(shots), len(MAPS)))
     for sheet in sheets.values():
         sheet.blend(gains, [shot.weight for shot in shots])
     known, seen = _vertex_means(list(sheets.values()), len(vertices))
     if not seen.any():
-        raise InputError("the estimate's skin mask misses the head; are these its landmarks?")
+        raise InputError(
+            "the estimate's skin mask misses the head; are these its landmarks, and is the camera "
+            "aligned with the photo?"
+        )
     filled = fill_vertices(head, skin, known, seen)
     return {number: sheet.tile(filled) for number, sheet in sheets.items()}
 
@@ -262,5 +267,6 @@ def _reduction(pixels: np.ndarray, texels: np.ndarray) -> int:
         (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
         return np.abs(ax * by - ay * bx)
 
-    ratio = np.sqrt(area(pixels) / np.maximum(area(texels), 1e-12))
-    return max(int(np.median(ratio)), 1)
+    spanned = area(texels) > 0
+    ratio = np.sqrt(area(pixels)[spanned] / area(texels)[spanned])
+    return max(int(np.median(ratio)), 1) if len(ratio) else 1

@@ -59,7 +59,8 @@ def fit_head(head: HeadMesh, landmarks: np.ndarray, shape: tuple[int, int]) -> F
 
     A perspective camera with free pose, distance and focal length is fitted by iteratively
     reweighted least squares (Huber), from three starting yaws, with a log-normal prior on the
-    distance (a face alone says little about it); then the warp of the module's docstring.
+    distance (a face alone says little about it); then the warp of the module's docstring. The
+    head's axes may be turned by quarters: its landmarks tell where it looks.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def fit_head(head: HeadMesh, landmarks: np.ndarray, shape: tuple[int, int]) -> F
     size = float(np.sqrt(np.prod(np.ptp(observed, axis=0))))
     if size < 4:
         raise InputError("landmarks span less than 4 pixels; use a larger photo")
-    vertices = np.asarray(head.vertices, np.float64)
+    turn = _facing(head)
+    vertices = np.asarray(head.vertices, np.float64) @ turn.T
     anchors = vertices[head.landmarks]
     centre = np.array([shape[1] / 2, shape[0] / 2])
     pivot = anchors.mean(0)
@@ -84,8 +86,8 @@ def fit_head(head: HeadMesh, landmarks: np.ndarray, shape: tuple[int, int]) -> F
     points = _perspective(seen, focal) + centre
     difference = observed - points[head.landmarks]
     return Fit(
-        rotation,
-        pivot - translation @ rotation,
+        rotation @ turn,
+        (pivot - translation @ rotation) @ turn,
         focal,
         points + _spline(anchors, difference, vertices),
         depth,
@@ -114,7 +116,8 @@ def fit_box(head: HeadMesh, box: tuple[float, float, float, float], shape: tuple
     side = max(right - left, bottom - top)
     if not side >= 4:
         raise InputError(f"face box {box}: smaller than 4 pixels")
-    vertices = np.asarray(head.vertices, np.float64)
+    turn = _facing(head)
+    vertices = np.asarray(head.vertices, np.float64) @ turn.T
     anchors = vertices[head.landmarks]
     pivot = (anchors.min(0) + anchors.max(0)) / 2
     scale = side / np.ptp(anchors[:, :2], axis=0).max()
@@ -124,7 +127,23 @@ def fit_box(head: HeadMesh, box: tuple[float, float, float, float], shape: tuple
     rotation, translation, focal = _unpack(parameters)
     seen = _transform(parameters, vertices - pivot)
     points = _perspective(seen, focal) + centre
-    return Fit(rotation, pivot - translation @ rotation, focal, points, -seen[:, 2], 0.0)
+    position = (pivot - translation @ rotation) @ turn
+    return Fit(rotation @ turn, position, focal, points, -seen[:, 2], 0.0)
+
+
+def _facing(head: HeadMesh) -> np.ndarray:
+    """(3, 3) rows: the axes of the mesh, or their opposites, nearest to its left, up and front."""
+    marks = np.asarray(head.vertices, np.float64)[head.landmarks]
+    up = marks[17:27].mean(0) - marks[8]
+    left = marks[16] - marks[0]
+    rows = np.zeros((3, 3))
+    highest = np.abs(up).argmax()
+    rows[1, highest] = np.copysign(1, up[highest])
+    left[highest] = 0
+    widest = np.abs(left).argmax()
+    rows[0, widest] = np.copysign(1, left[widest])
+    rows[2] = np.cross(rows[0], rows[1])
+    return rows
 
 
 def _unpack(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -6,6 +6,7 @@ Ground truth of a scene (`synth.blender.ground_truth`) reads the same, without l
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,19 +59,29 @@ def read_estimate(path: str | Path) -> Estimate:
     InputError
         A file is missing or damaged, or was not written by `bioface estimate`.
     """
-    source = Path(path)
-    maps = read_exr(source)
+    return Estimate(read_maps(path), *_numbers(Path(path).with_suffix(".json")))
+
+
+def read_maps(path: str | Path) -> dict[str, np.ndarray]:
+    """The channels of an EXR of `bioface estimate`, `CHANNELS` among them and in their range.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or was not written by `bioface estimate`.
+    """
+    maps = read_exr(path)
     absent = [name for name in CHANNELS if name not in maps]
     if absent:
-        raise InputError(f"{source}: no channel {absent[0]}; make the file with bioface estimate")
+        raise InputError(f"{path}: no channel {absent[0]}; make the file with bioface estimate")
     for name in CHANNELS:
         low, high = maps[name].min(), maps[name].max()
         if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
             raise InputError(
-                f"{source}: channel {name} holds values of {low:g} to {high:g} instead of 0 to 1; "
+                f"{path}: channel {name} holds values of {low:g} to {high:g} instead of 0 to 1; "
                 "estimate the photo again"
             )
-    return Estimate(maps, *_numbers(source.with_suffix(".json")))
+    return maps
 
 
 def _numbers(
@@ -84,16 +95,20 @@ def _numbers(
         box = _array(face.get("face_box"), (4,))
         if box is not None and not (box[0] < box[2] and box[1] < box[3]):
             raise InputError("face_box is empty")
-        skin = SkinModel.load(content["skin_model"])
-        constants = {name: float(value) for name, value in content["skin_constants"].items()}
         corners = None if box is None else (box[0], box[1], box[2], box[3])
-        return landmarks, corners, skin.with_constants(**constants)
+        return landmarks, corners, skin_of(content)
     except InputError as error:
         raise InputError(f"{record}: {error}; estimate the photo again") from error
     except OSError as error:
         raise InputError(f"{record}: cannot be read; keep it beside the EXR") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{record}: not an estimate's JSON; estimate the photo again") from error
+
+
+def skin_of(content: Mapping[str, Any]) -> SkinModel:
+    """The skin model that the JSON of maps names, with the constants they were read with."""
+    constants = {name: float(value) for name, value in content["skin_constants"].items()}
+    return SkinModel.load(content["skin_model"]).with_constants(**constants)
 
 
 def _array(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:

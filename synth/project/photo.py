@@ -57,6 +57,7 @@ class PhotoReader:
             raise InputError(f"the estimate holds no {absent[0]} map")
         if len({maps[name].shape for name in (*MAPS, "mask")}) != 1:
             raise InputError("the estimate's maps differ in shape")
+        reduce = min(reduce, max(maps["mask"].shape))
         self._fit, self._reduce = fit, reduce
         extent = float(np.ptp(fit.points[triangles].reshape(-1, 2), axis=0).max())
         valid = _without_hair((maps["mask"] >= 0.5).astype(np.float64), maps["melanin"], extent)

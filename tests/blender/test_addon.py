@@ -20,7 +20,7 @@ def test_the_archive_holds_what_blender_lacks_and_no_more(archive):
 
 
 def test_operators_edit_undo_and_project(blender, tmp_path):
-    blender(
+    output = blender(
         """
 installed = list(Path("user").rglob("site-packages/bioface/__init__.py"))
 assert installed, "the wheels were not installed"
@@ -36,6 +36,12 @@ assert node.inputs["Melanin Gain"].default_value == 1
 assert bpy.ops.bioface.skin_preset_set(group="SA") == {"FINISHED"}
 assert 0.1 < node.inputs["Melanin"].default_value < 0.3
 fails(bpy.ops.bioface.skin_preset_set, "choose one of", group="nobody")
+value = target.active_material.node_tree.nodes.new("ShaderNodeValue")
+target.active_material.node_tree.links.new(value.outputs[0], node.inputs["Haemoglobin"])
+before = node.inputs["Melanin"].default_value
+fails(bpy.ops.bioface.skin_preset_set, "Haemoglobin comes from", group="JP")
+assert node.inputs["Melanin"].default_value == before
+target.active_material.node_tree.nodes.remove(value)
 former.use_fake_user = False
 bpy.data.materials.remove(former)
 
@@ -51,7 +57,11 @@ target = bpy.context.object
 fails(bpy.ops.bioface.maps_project, "no camera", filepath=ESTIMATE)
 camera()
 bpy.context.scene.bioface.texture_size = 64
+tree = target.active_material.node_tree
+noise = tree.nodes.new("ShaderNodeTexNoise")
+tree.links.new(noise.outputs[0], object_skin_node(target).inputs["Melanin"])
 assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}
+assert noise.name in tree.nodes
 images = {node.label: node.image for node in target.active_material.node_tree.nodes
           if node.type == "TEX_IMAGE"}
 ramp = np.linspace(0, 1, 64)
@@ -92,6 +102,7 @@ image = object_skin_node(target).inputs["Melanin"].links[0].from_node.image
 np.testing.assert_array_equal(pixels(image), melanin)
 """
     )
+    assert "Warning: Plane: its pigments no longer come from the node Noise Texture" in output
 
 
 def test_bad_input_is_explained(blender):
@@ -113,6 +124,8 @@ fails(project, "no faces", filepath=ESTIMATE)
 behind = plane()
 behind.location.z = 9
 fails(project, "behind the camera", filepath=ESTIMATE)
+behind.location.z, behind.scale.y = 0, 0
+fails(project, "scale along an axis is 0", filepath=ESTIMATE)
 fails(bpy.ops.bioface.maps_attach, "read a texture first")
 dataset = bpy.context.scene.bioface.dataset
 dataset.folder, dataset.heads = str(Path("made").resolve()), "file"
@@ -144,6 +157,18 @@ for path, status, asked in ((ESTIMATE, {"FINISHED"}, False), ("", {"RUNNING_MODA
     assert context.window_manager.fileselect_add.called == asked
 assert bpy.ops.bioface.photo_add(filepath=ESTIMATE) == {"FINISHED"}
 assert not bpy.context.window_manager.operator_properties_last("bioface.photo_add").filepath
+
+import shutil
+folder = Path(ESTIMATE).parent
+for suffix in (".exr", ".json"):
+    shutil.copy(Path(ESTIMATE).with_suffix(suffix), folder / f"other{suffix}")
+dropped = [{"name": "photo.exr"}, {"name": "other.exr"}]
+add, photos = bpy.ops.bioface.photo_add, bpy.context.scene.bioface.photos
+here = {"filepath": ESTIMATE, "directory": str(folder)}
+fails(add, "none.exr: no such file", files=[*dropped, {"name": "none.exr"}], **here)
+assert [photo.name for photo in photos] == ["photo"]
+assert add(files=dropped, **here) == {"FINISHED"}
+assert [photo.name for photo in photos] == ["photo", "other"]
 """
     )
 
@@ -182,7 +207,13 @@ for words in ("text='Melanin'", "text='Scatter (mm)'", "BIOFACE_MT_presets"):
 node = object_skin_node(target)
 node.node_tree["bioface_version"] = 1
 assert "bioface.skin_material_upgrade" in drawn(kinds["skin"])
+library = str(Path("library.blend").resolve())
+bpy.data.libraries.write(library, {target.active_material})
 bpy.ops.bioface.skin_material_upgrade()
+with bpy.data.libraries.load(library, link=True) as (there, here):
+    here.materials = there.materials
+fails(bpy.ops.bioface.skin_material_upgrade, "library.blend; upgrade them there")
+bpy.data.libraries.remove(bpy.data.libraries[0])
 camera()
 bpy.context.scene.bioface.texture_size = 64
 bpy.ops.bioface.maps_project(filepath=ESTIMATE)
@@ -305,7 +336,7 @@ fails(bpy.ops.bioface.scene_ground_truth, "no such folder", filepath="nowhere/tr
 scene = bpy.context.scene
 scene.render.resolution_x = scene.render.resolution_y = 96
 scene.bioface.truth_samples = 4
-truth = str(Path("truth.exr").resolve())
+truth = str(Path("truth.v2").resolve())
 target = plane()
 fails(bpy.ops.bioface.scene_ground_truth, "BioFace Skin material", filepath=truth)
 light = bpy.data.objects.new("light", bpy.data.lights.new("light", "SUN"))
@@ -321,6 +352,7 @@ node.inputs["Subsurface"].default_value = 0
 assert bpy.ops.bioface.scene_ground_truth(filepath=truth) == {"FINISHED"}
 assert [s.name for s in bpy.data.scenes] == [scene.name]
 
+truth += ".exr"
 planes = read_exr(truth)
 inside = np.s_[10:-10, 10:-10]
 for c in "RGB":
@@ -376,7 +408,8 @@ def test_a_head_is_added_with_landmarks_and_in_true_size(blender):
 assert bpy.ops.bioface.head_add() == {"FINISHED"}
 head = bpy.context.object
 assert 0.2 < head.dimensions.z < 0.6
-assert len(head.data["bioface_landmarks"]) == 68
+marks = [item.value for item in head.data.attributes["bioface_landmarks"].data]
+assert sum(mark > 0 for mark in marks) == 68
 assert object_skin_node(head) is not None
 bpy.context.scene.bioface.texture_size = 64
 assert bpy.ops.bioface.maps_project(filepath=ESTIMATE) == {"FINISHED"}

@@ -27,9 +27,11 @@ def portrait(tmp_path_factory):
     head = build_portrait(bpy, load_provider("procedural"), {1001: Tile(maps, flat, flat > 0)})
     render_picture(bpy, path, PIXELS, 8)
     scene = bpy.context.scene
+    marks = head.data.attributes["bioface_landmarks"].data
     places = (
-        world_to_camera_view(scene, scene.camera, head.matrix_world @ head.data.vertices[mark].co)
-        for mark in head.data["bioface_landmarks"]
+        world_to_camera_view(scene, scene.camera, head.matrix_world @ vertex.co)
+        for vertex, mark in zip(head.data.vertices, marks, strict=True)
+        if mark.value
     )
     points = np.array([(place.x, 1 - place.y) for place in places]) * PIXELS
     bpy.ops.wm.read_factory_settings(use_empty=True)

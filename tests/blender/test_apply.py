@@ -89,7 +89,8 @@ def test_before_after_and_the_blend(estimate, tmp_path, capfd):
     node = object_skin_node(head)
     assert node.inputs["Melanin Gain"].default_value == pytest.approx(1.5)
     assert node.inputs["Haemoglobin Gain"].default_value == pytest.approx(0.5)
-    assert len(head.data["bioface_landmarks"]) == 68
+    landmarks = [item.value for item in head.data.attributes["bioface_landmarks"].data]
+    assert sorted(landmarks)[-69:] == list(range(69))
     for channel in ("Melanin", "Haemoglobin"):
         image = node.inputs[channel].links[0].from_node.image
         assert image.packed_files
@@ -111,13 +112,20 @@ def test_the_users_extensions_keep_their_wheels(estimate, blender, tmp_path):
     assert sorted(p.name for p in (tmp_path / "user").rglob("site-packages/*")) == wheels
 
 
-def test_the_saved_head_takes_another_photo(estimate, tmp_path):
-    assert apply(estimate, tmp_path / "out") == 0
+def test_the_saved_head_takes_another_photo_and_no_tile_of_another_stays(estimate, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "maps.1099.exr").write_text("of another head")
+    (out / "maps.mine.exr").write_text("mine")
+    assert apply(estimate, out, "--overwrite") == 0
+    names = {path.name for path in out.glob("maps.*")}
+    assert "maps.1099.exr" not in names
+    assert {"maps.1001.exr", "maps.mine.exr"} <= names
     import bpy
 
     from synth.blender.character import PhotoOfCharacter, project_estimates
 
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "head.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(out / "head.blend"))
     head = bpy.data.objects["head"]
     assert 0.05 < project_estimates(bpy, head, [PhotoOfCharacter(estimate)], 64) < 0.9
     bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -57,8 +57,9 @@ def test_rendered_maps_come_back_where_seen():
 def test_an_artists_round_trip_through_the_operators(blender):
     blender(
         """
-from synth.blender.character import fit_from_camera, head_from_object, skin_slots
+from synth.blender.character import skin_slots
 from synth.blender.images import data_image
+from synth.blender.object_head import fit_from_camera, head_from_object
 from synth.blender.skin_material import attach_maps
 from synth.project import Shot, project_photos, read_estimate
 

@@ -220,6 +220,49 @@ def test_a_group_of_version_1_is_upgraded_with_values_and_links_kept(bpy):
     assert upgrade_groups(bpy) == 0
 
 
+def test_a_linked_group_of_an_earlier_version_is_replaced_in_the_files_own_materials(bpy, tmp_path):
+    from synth.blender.skin_material import (
+        is_outdated,
+        outdated_groups,
+        skin_group,
+        skin_material,
+        skin_node,
+        upgrade_groups,
+    )
+
+    group = skin_group(bpy)
+    group["bioface_version"] = 1
+    path = str(tmp_path / "library.blend")
+    bpy.data.libraries.write(path, {group})
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    material = skin_material(bpy, "skin")
+    with bpy.data.libraries.load(path, link=True) as (there, here):
+        here.node_groups = there.node_groups
+    (old,) = outdated_groups(bpy)
+    skin_node(material).node_tree = old
+    assert is_outdated(skin_node(material))
+    assert upgrade_groups(bpy) == 1
+    assert skin_node(material).node_tree == skin_group(bpy)
+    assert outdated_groups(bpy) == []
+
+
+def test_an_upgrade_that_meets_an_unknown_skin_model_changes_nothing(bpy):
+    from bioface.errors import InputError
+    from synth.blender.skin_material import skin_material, skin_node, upgrade_groups
+
+    nodes = [
+        skin_node(skin_material(bpy, "skin", model=SkinModel.load(name)))
+        for name in ("calibrated", "alotaibi2019")
+    ]
+    for node in nodes:
+        node.node_tree["bioface_version"] = 1
+    groups = [node.node_tree for node in nodes]
+    groups[1]["bioface_skin_model"] = "of tomorrow"
+    with pytest.raises(InputError, match="of tomorrow"):
+        upgrade_groups(bpy)
+    assert [node.node_tree for node in nodes] == groups
+
+
 def test_the_group_is_an_asset(bpy):
     from synth.blender.skin_material import skin_group
 
@@ -286,6 +329,29 @@ def test_freckles_gather_melanin_in_spots_of_their_size(bpy, tmp_path):
 
     large, _ = pigments_of_plane(bpy, tmp_path, 40, Freckles=1, Freckle_Size=6)
     assert outline(large > 1.3) < 0.6 * outline(spots)
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_freckles_keep_their_size_on_an_object_that_is_scaled(bpy, tmp_path, rest):
+    true, _ = pigments_of_plane(bpy, tmp_path, 40, Freckles=1)
+
+    def scaled(_):
+        flat = bpy.context.object
+        for vertex in flat.data.vertices:
+            vertex.co.x, vertex.co.y = vertex.co.x / 50, vertex.co.y / 20
+        holder = bpy.data.objects.new("holder", None)
+        bpy.context.scene.collection.objects.link(holder)
+        flat.parent, holder.scale, flat.scale = holder, (10, 10, 10), (5, 2, 1)
+        flat.add_rest_position_attribute = rest
+
+    shown, _ = pigments_of_plane(bpy, tmp_path, 40, scaled, Freckles=1)
+    np.testing.assert_allclose(shown, true, atol=1e-3)
+
+    def turned(_):
+        bpy.context.object.rotation_euler.z = np.pi / 2
+
+    shown, _ = pigments_of_plane(bpy, tmp_path, 40, turned, Freckles=1)
+    assert np.corrcoef(shown.ravel(), np.rot90(true).ravel())[0, 1] > 0.95
 
 
 def test_flush_brings_blood_in_soft_patches_where_the_mask_says(bpy, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from bioface.errors import InputError
 from bioface.exr import write_exr
 from bioface.spectral.skin import SkinModel
-from synth.project import Shot, fit_head, project_maps, project_photos, read_estimate
+from synth.project import Shot, fit_box, fit_head, project_maps, project_photos, read_estimate
 from synth.project.raster import rasterise, triangulate
 from synth.scene import REGIONS, HeadMesh
 
@@ -173,6 +173,28 @@ def test_the_fit_does_not_depend_on_where_the_head_stands():
     np.testing.assert_allclose(there.position - here.position, [3, -20, 7], atol=0.05)
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        [[1, 0, 0], [0, 0, -1], [0, 1, 0]],  # +Z up and -Y the front
+        [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
+        [[-1, 0, 0], [0, 1, 0], [0, 0, -1]],
+    ],
+    ids=str,
+)
+def test_the_fit_does_not_depend_on_where_the_head_looks(turn):
+    head, turn = egg(), np.array(turn, float)
+    turned = replace(head, vertices=(head.vertices @ turn.T).astype(np.float32))
+    points, _ = look(head, 20)
+    landmarks = points[head.landmarks]
+    box = (*landmarks.min(0), *landmarks.max(0))
+    for fit, seen in ((fit_head, landmarks), (fit_box, box)):
+        here, there = (fit(h, seen, SHAPE) for h in (head, turned))
+        np.testing.assert_allclose(there.points, here.points, atol=0.01)
+        np.testing.assert_allclose(there.position, turn @ here.position, atol=0.01)
+        np.testing.assert_allclose(there.rotation @ turn, here.rotation, atol=1e-3)
+
+
 @pytest.mark.parametrize("yaw", [0, 30])
 def test_known_maps_come_back_where_seen(yaw):
     head = egg()
@@ -286,6 +308,13 @@ def test_what_cannot_be_projected_is_named():
     for shift in ([-1, 0], [10, 0], [0, 100]):
         with pytest.raises(InputError, match="move them to u 0-10 and v 0-100"):
             project_maps(replace(head, uv=head.uv + np.float32(shift)), fit, maps, 32)
+    uv = head.uv.copy()
+    uv[5] = np.nan
+    with pytest.raises(InputError, match="move them to u 0-10 and v 0-100"):
+        project_maps(replace(head, uv=uv), fit, maps, 32)
+    for least in (0, 1e-6):
+        with pytest.raises(InputError, match="cover no texel; unwrap the mesh"):
+            project_maps(replace(head, uv=0.2 + np.float32(least) * head.uv), fit, maps, 32)
     bare = replace(head, region=np.full(len(head.region), REGIONS.index("hair"), np.uint8))
     with pytest.raises(InputError, match="no skin"):
         project_maps(bare, fit, maps, 32)
