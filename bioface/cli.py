@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from bioface import __version__
-from bioface.errors import BiofaceError
+from bioface.errors import BiofaceError, install_advice
 
 COMMANDS = {
     "estimate": ("bioface.commands.estimate", "read skin, light and camera from face photos"),
@@ -87,7 +87,7 @@ def guarded(program: str, extra: str, action: Callable[[], int]) -> int:
         package = (error.name or "").partition(".")[0]
         if package in ("", "bioface", "synth"):
             raise
-        advice = f"run: pip install 'bioface[{extra}]'"
+        advice = f"run: {install_advice(extra)}"
         print(f"{program}: error: {package} is not installed; {advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

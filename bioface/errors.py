@@ -11,3 +11,8 @@ class InputError(BiofaceError, ValueError):
 
 class MissingDependencyError(BiofaceError, ImportError):
     """An optional part (`render`, `train`, `app`, `cluster`) is not installed."""
+
+
+def install_advice(extra: str) -> str:
+    """How an optional part gets installed: from a checkout, for no package index has it."""
+    return f"pip install '.[{extra}]' in a checkout of bioface"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bioface.atomic import replacing
+from bioface.atomic import check_target, replacing
 from bioface.errors import InputError
 
 MAGIC = b"BFPACK01"
@@ -71,8 +71,10 @@ def write_packed(
     Raises
     ------
     InputError
-        An image has another shape, or their number is not `len(samples)`.
+        The file's folder does not exist, an image has another shape, or their number is not
+        `len(samples)`.
     """
+    check_target(path, overwrite=True)
     height, width = shape
     header = json.dumps(
         {
@@ -108,9 +110,15 @@ def read_packed(path: str | os.PathLike[str]) -> PackedDataset:
     Raises
     ------
     InputError
-        Missing, not a packed file, truncated, or of another version.
+        Missing, a folder, not a packed file, truncated, or of another version.
     """
     source = Path(path)
+    if source.is_dir():
+        if (source / "dataset.json").is_file():
+            raise InputError(
+                f"{source}: a dataset folder; make one file of it with bioface-synth pack"
+            )
+        raise InputError(f"{source}: a folder; name a file of bioface-synth pack")
     try:
         with open(source, "rb") as file:
             magic = file.read(len(MAGIC))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bioface.errors import BiofaceError, InputError
+from bioface.errors import BiofaceError, InputError, install_advice
 from synth.launcher import USER_FOLDER
 
 PICTURES = ("before.png", "after.png")
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(
             f"{options.estimate}: holds no landmarks, which fitting a head needs; estimate the "
             "photo again without --face-box, with MediaPipe installed "
-            "(pip install 'bioface[train]')"
+            f"({install_advice('train')})"
         )
     provider = load_provider(options.heads)
     head = provider.mean()

@@ -24,7 +24,8 @@ def test_a_missing_package_is_one_line_with_the_command(capsys, package):
 
     assert bioface.cli.guarded("bioface", "train", action) == 1
     name = package.partition(".")[0]
-    line = f"bioface: error: {name} is not installed; run: pip install 'bioface[train]'\n"
+    advice = "run: pip install '.[train]' in a checkout of bioface"
+    line = f"bioface: error: {name} is not installed; {advice}\n"
     assert capsys.readouterr().err == line
 
 

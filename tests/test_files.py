@@ -213,7 +213,21 @@ def test_packed_files_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(InputError, match=complaint):
             read_packed(tmp_path / "bad.pack")
     with pytest.raises(InputError, match="cannot be read"):
+        read_packed(tmp_path / "missing.pack")
+
+
+def test_folders_are_told_from_packed_files(tmp_path):
+    with pytest.raises(InputError, match="a folder; name a file of bioface-synth pack"):
         read_packed(tmp_path)
+    (tmp_path / "dataset.json").touch()
+    with pytest.raises(InputError, match="a dataset folder; make one file of it with bioface-"):
+        read_packed(tmp_path)
+
+
+def test_a_pack_without_a_place_is_refused_before_its_images_are_read(tmp_path):
+    images = (pytest.fail("an image was read") for _ in range(1))
+    with pytest.raises(InputError, match=r"f\.pack: its folder does not exist; make it first"):
+        write_packed(tmp_path / "new" / "f.pack", ["a"], images, [{}], PLANE.shape)
 
 
 def test_a_pack_of_wrong_images_is_not_written(tmp_path):

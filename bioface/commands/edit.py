@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Edit one photo and write it."""
     import numpy as np
 
-    from bioface.atomic import replacing
+    from bioface.atomic import check_target, replacing
     from bioface.photo.edit import edit, find_photo
     from bioface.photo.files import PNG_SIGNATURE, png_bytes
     from bioface.photo.result import read_estimate
@@ -50,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.out)
     if target.suffix.lower() != ".png":
         raise InputError(f"{target}: the picture is a PNG; let --out end in .png")
+    if options.rebalance and options.illuminant is None:
+        raise InputError("--rebalance needs another light; name one with --illuminant")
+    check_target(target, overwrite=True)
     estimate = read_estimate(options.result)
     source, srgb, bits = find_photo(estimate, Path(options.result).parent, options.photo)
     if target.exists() and target.samefile(source):

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, TypeVar
 from bioface.errors import BiofaceError, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bioface.photo.known import KnownScene
     from bioface.photo.network import Network
     from bioface.photo.read import SeenFace
 
 Result = TypeVar("Result")
+
+_GREY = 1.5 / 255
 
 _NOT_OF_ALBEDO = (
     *("face_box", "weights", "runtime", "size", "illuminant", "camera", "white_balance"),
@@ -214,7 +218,18 @@ def _estimate_one(
     )
     guessed = not options.face_box and result.faces[0].landmarks is None
     note = " (found by the network, without MediaPipe: check it, or pass --face-box)"
-    tqdm.write(f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note * guessed}")
+    note *= guessed
+    if _is_grey(srgb, result.maps["mask"]):
+        note += " (a grey photo: its pigments are a guess)"
+    tqdm.write(f"{written}: {count} face{'s' if count > 1 else ''}, {numbers}{note}")
+
+
+def _is_grey(srgb: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether the three channels are equal over the skin, but for a step of eight bits."""
+    from bioface.photo.read import SURE
+
+    skin = srgb[mask > SURE]
+    return skin.size > 0 and float((skin.max(-1) - skin.min(-1)).max()) < _GREY
 
 
 def _path_from(folder: Path, photo: Path) -> str:

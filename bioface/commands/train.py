@@ -10,7 +10,7 @@ from typing import Any
 
 from bioface.atomic import check_target
 from bioface.cores import usable_cores
-from bioface.errors import InputError, MissingDependencyError
+from bioface.errors import InputError, MissingDependencyError, install_advice
 from bioface.memory import keep_freed_memory
 
 _BUDGET = {"pretrain": 30.0, "finetune": 10.0}
@@ -131,7 +131,7 @@ def _crop(options: argparse.Namespace) -> int:
         from bioface.photo.crop import SIZES
     except ImportError as error:
         raise MissingDependencyError(
-            f"cropping faces needs {error.name}; run: pip install 'bioface[train]'"
+            f"cropping faces needs {error.name}; run: {install_advice('train')}"
         ) from error
     if options.out.suffix != CROPS_SUFFIX:
         raise InputError(f"{options.out}: let --out end in {CROPS_SUFFIX}")
@@ -159,7 +159,7 @@ def _train(options: argparse.Namespace) -> int:
         from bioface.learn.pretrain import PretrainOptions, pretrain
     except ImportError as error:
         raise MissingDependencyError(
-            f"training needs {error.name}; run: pip install 'bioface[train]'"
+            f"training needs {error.name}; run: {install_advice('train')}"
         ) from error
     threads = options.threads or min(usable_cores(), 8)
     torch.set_num_threads(max(threads // max(options.devices, 1), 1))

@@ -133,8 +133,12 @@ def find_people(folder: Path) -> list[tuple[str, Path]]:
     Raises
     ------
     InputError
-        There are no such folders, or no photos in one of them.
+        There are no such folders, or no photos in one of them; or `folder` is none.
     """
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file; name a folder that holds one for each person's photos")
     inside = sorted(path for path in folder.glob("*") if path.is_dir())
     if not inside:
         raise InputError(f"{folder}: holds no folders; make one for each person's photos")

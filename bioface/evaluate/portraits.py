@@ -38,8 +38,11 @@ def held_out(folders: Sequence[Path], limit: int | None = None) -> list[Path]:
     Raises
     ------
     InputError
-        There are none.
+        There are none, or there is no such folder.
     """
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(f"{folder}: no such folder")
     photos = held_out_photos(find_photos(folders))
     if not photos:
         raise InputError(f"{folders[0]}: none of its photos is held out by splits.json")

@@ -90,6 +90,8 @@ def read_spectra(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     advice = (
         "write one with numpy.savez(path, wavelength=..., reflectance=...): (W,) nm, (N, W) in 0-1"
     )
+    if os.path.isdir(path):
+        raise InputError(f"{path}: a folder; name an npz file in it")
     arrays = read_npz(path, ("wavelength", "reflectance"), advice)
     try:
         return checked_spectra(arrays["wavelength"], arrays["reflectance"])

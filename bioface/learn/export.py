@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from bioface import __version__
 from bioface.atomic import replacing
-from bioface.errors import BiofaceError, MissingDependencyError
+from bioface.errors import BiofaceError, MissingDependencyError, install_advice
 from bioface.learn.encoder import Known, Prediction
 from bioface.learn.weights import TrainedModel
 from bioface.photo.crop import FRAMING
@@ -118,7 +118,7 @@ def export_onnx(
             graph = _graph(model)
         except ImportError as error:
             raise MissingDependencyError(
-                f"{error.name} is not installed; run: pip install 'bioface[train]'"
+                f"{error.name} is not installed; run: {install_advice('train')}"
             ) from error
         temporary.write_bytes(graph)
         differences = compare(model, temporary)

@@ -37,7 +37,7 @@ from bioface.learn.photo_losses import (
 from bioface.learn.pretrain import data_sha256
 from bioface.learn.relight import Relighter
 from bioface.learn.runs import REPORT, WEIGHTS, check_same, prepare
-from bioface.learn.splits import Splits, split, split_samples
+from bioface.learn.splits import Splits, samples_to_train_on, split
 from bioface.learn.supervision import recalled, supervised_losses, told
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
@@ -137,13 +137,16 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     Raises
     ------
     BiofaceError
-        Weights, photos or data cannot be read, no photo shows a face, none of those held out shows
-        skin, the folder cannot be written or holds another run, the budget is missing, or training
-        diverged.
+        Weights, photos or data cannot be read, the data is a test set, no photo shows a face, none
+        of those held out shows skin, the folder cannot be written or holds another run, the budget
+        is missing, or training diverged.
     """
     budget = Budget(options.steps, options.minutes)
     model = load_weights(options.weights)
     packed = read_packed(options.data) if options.data else None
+    replayed = np.zeros(0, int)
+    if packed is not None and "replay" not in options.without:
+        replayed, _ = samples_to_train_on(packed)
     settings = _settings(options, model.sha256, packed)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     size = model.encoder.config.size
@@ -156,7 +159,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     torch.manual_seed(options.seed)
     encoder, decoder = model.encoder.requires_grad_(True), model.decoder
     before = reconstruction(encoder, decoder, faces, held_out)
-    relighter, replayed = None, np.zeros(0, int)
+    relighter = None
     if packed is not None:
         skin = SkinModel.load(decoder.config.skin)
         cameras, database = decoder.camera_model(), options.camera_database
@@ -168,7 +171,6 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
             measured=None if database is None else Splits.load().cameras(database, "training"),
             device=drawing_device(options.workers),
         )
-        replayed, _ = split_samples(packed)
 
     photos = FaceBatches(faces, train, options.batch, options.seed)
     kinds = tuple(kind for kind in KINDS if kind not in options.without) or KINDS

@@ -25,7 +25,7 @@ from bioface.learn.paper_network import PaperConfig, PaperEncoder
 from bioface.learn.parallel import drawing_device, own_device
 from bioface.learn.relight import Relighter, Targets
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
-from bioface.learn.splits import Splits, split_samples
+from bioface.learn.splits import Splits, samples_to_train_on
 from bioface.learn.supervision import Pretraining
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import TrainedModel, load_weights, save_weights
@@ -128,11 +128,12 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     Raises
     ------
     BiofaceError
-        The data cannot be read or shows too little skin, the folder cannot be written or holds
-        another run, the budget is missing, or training diverged.
+        The data cannot be read, is a test set or shows too little skin, the folder cannot be
+        written or holds another run, the budget is missing, or training diverged.
     """
     budget = Budget(options.steps, options.minutes)
     packed = read_packed(options.data)
+    train, held_out = samples_to_train_on(packed)
     device = own_device()
     skin = SkinModel.load(options.skin)
     earlier = load_weights(options.weights) if options.weights else None
@@ -142,7 +143,6 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         )
     settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
-    train, held_out = split_samples(packed)
     cameras = CameraModel.load(
         earlier.encoder.config.components if earlier else None, name=options.cameras
     )

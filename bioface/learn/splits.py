@@ -162,6 +162,23 @@ def split_samples(packed: PackedDataset) -> tuple[np.ndarray, np.ndarray]:
     return train[~for_tests[train]], np.union1d(held_out, np.flatnonzero(for_tests))
 
 
+def samples_to_train_on(packed: PackedDataset) -> tuple[np.ndarray, np.ndarray]:
+    """`split_samples` of a file that is trained on.
+
+    Raises
+    ------
+    InputError
+        All of its samples are held out: it is a test set.
+    """
+    train, held_out = split_samples(packed)
+    if len(train) == 0:
+        raise InputError(
+            f"{packed.path}: a test set (seed {Splits.load().test_seed} or more), whose people are "
+            "never trained on; generate one with a lower --seed"
+        )
+    return train, held_out
+
+
 @cache
 def _load() -> Splits:
     path = DATA / "splits.json"

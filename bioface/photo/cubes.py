@@ -77,6 +77,8 @@ def read_cube(path: str | os.PathLike[str]) -> Cube:
     suffix = source.suffix.lower()
     if not source.exists():
         raise InputError(f"{source}: no such file")
+    if source.is_dir():
+        raise InputError(f"{source}: a folder; name the images in it")
     if suffix not in readers and suffix not in _ENVI_DATA:
         raise InputError(f"{source}: not a multispectral image; .mat, .hdr, .exr or .npz are read")
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bioface.errors import BiofaceError, InputError, MissingDependencyError
+from bioface.errors import BiofaceError, InputError, MissingDependencyError, install_advice
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -190,7 +190,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise MissingDependencyError(
-            "Pillow is not installed; run: pip install 'bioface[train]'"
+            f"Pillow is not installed; run: {install_advice('train')}"
         ) from error
     return Image
 

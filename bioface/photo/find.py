@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bioface.errors import InputError, MissingDependencyError
+from bioface.errors import InputError, MissingDependencyError, install_advice
 from bioface.photo.crop import Crop
 from bioface.photo.face import MIN_FACE, Face
 from bioface.photo.landmarks import bounding_box, eye_centres, ibug_landmarks
@@ -220,7 +220,7 @@ def _models() -> _Models:
                 "apt-get install libgl1 libglib2.0-0"
             ) from error
         raise MissingDependencyError(
-            "MediaPipe is not installed; run: pip install 'bioface[train]'"
+            f"MediaPipe is not installed; run: {install_advice('train')}"
         ) from error
     detectors = tuple(
         face_detection.FaceDetection(

@@ -99,8 +99,9 @@ class KnownScene:
             gains = np.asarray(white_balance, np.float64)
             low, high = GAIN_RANGE
             if gains.shape != (2,) or not ((gains >= low) & (gains <= high)).all():
+                told_gains = " ".join(f"{gain:g}" for gain in gains.flat)
                 raise InputError(
-                    f"white balance {white_balance}: errors in red and blue are needed, "
+                    f"white balance {told_gains}: errors in red and blue are needed, "
                     f"{low:g}-{high:g} each; 1 1 where it was set on a grey card"
                 )
             record["white_balance"] = gains.tolist()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
 
-from bioface.errors import InputError, MissingDependencyError
+from bioface.errors import InputError, MissingDependencyError, install_advice
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.spectral.camera import Method
 from bioface.spectral.skin import SkinModel
@@ -163,8 +163,8 @@ def _with_torch(weights: str | os.PathLike[str] | None) -> Network:
     try:
         from bioface.learn.runtime import TorchNetwork
     except ImportError as error:
-        either = "" if weights else ", or for reading photos alone: pip install 'bioface[onnx]'"
-        raise _missing(error, "torch", f"run: pip install 'bioface[train]'{either}") from error
+        either = "" if weights else f", or for reading photos alone: {install_advice('onnx')}"
+        raise _missing(error, "torch", f"run: {install_advice('train')}{either}") from error
     return TorchNetwork.load(weights)
 
 
@@ -172,7 +172,7 @@ def _with_onnx(path: Path) -> Network:
     try:
         from bioface.photo.onnx_runtime import OnnxNetwork
     except ImportError as error:
-        raise _missing(error, "onnxruntime", "run: pip install 'bioface[onnx]'") from error
+        raise _missing(error, "onnxruntime", f"run: {install_advice('onnx')}") from error
     return OnnxNetwork.load(path)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 
 from bioface.cores import usable_cores
-from bioface.errors import InputError
+from bioface.errors import InputError, install_advice
 from bioface.photo.known import NOTHING, KnownScene
 from bioface.photo.mirror import read_with_mirror
 from bioface.photo.network import Reading
@@ -140,7 +140,7 @@ class OnnxNetwork:
         if not told.keys() <= accepted.keys():
             raise InputError(
                 "these ONNX weights cannot be told light or camera; pass the .safetensors file "
-                "they were made from, which torch reads: pip install 'bioface[train]'"
+                f"they were made from, which torch reads: {install_advice('train')}"
             )
         inputs = {"srgb": np.ascontiguousarray(images, np.float32)}
         for name in accepted.keys() & _UNKNOWN.keys():

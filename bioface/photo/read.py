@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bioface.errors import InputError
+from bioface.errors import InputError, install_advice
 from bioface.photo.balance import balanced
 from bioface.photo.crop import SIZES, Crop
 from bioface.photo.detail import Pixels, SkinColours, refine
@@ -153,7 +153,7 @@ def faces_in(
         if located is None:
             raise InputError(
                 f"{name}: no face found without MediaPipe; tell where it is with --face-box "
-                "(face_box), or run: pip install 'bioface[train]'"
+                f"(face_box), or run: {install_advice('train')}"
             )
         return [located]
     faces = find_faces(to_bytes(srgb))

@@ -171,7 +171,8 @@ class Illuminant:
             short = int(digits) * 100 * 1.4388 / 1.438
             kind, daylight_kelvin = "D", short if len(digits) == 2 else float(digits)
         if kind not in names:
-            raise InputError(f"illuminant {name!r} is not known; choose one of {', '.join(names)}")
+            known = ", ".join("D65, D5000 (daylight)" if n == "D" else n for n in names)
+            raise InputError(f"illuminant {name!r} is not known; choose one of {known}")
         lo, hi = DAYLIGHT_RANGE
         if not lo <= daylight_kelvin <= hi:
             raise InputError(f"illuminant {name!r}: daylight has {lo:g}-{hi:g} K")

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-from bioface.errors import MissingDependencyError
+from bioface.errors import MissingDependencyError, install_advice
 
 MINIMUM = (4, 2)
 """The oldest Blender that is supported."""
@@ -106,10 +106,10 @@ def _explain(error: ImportError) -> str:
     if running != WHEEL_PYTHON:
         return (
             f"bpy needs Python 3.11 and this is {running[0]}.{running[1]}, run: "
-            "python3.11 -m venv .venv && .venv/bin/pip install 'bioface[render]'"
+            f"python3.11 -m venv .venv && .venv/bin/{install_advice('render')}"
         )
     if isinstance(error, ModuleNotFoundError):
-        return "Blender as a module (bpy) is not installed, run: pip install 'bioface[render]'"
+        return f"Blender as a module (bpy) is not installed, run: {install_advice('render')}"
     return f"Blender as a module (bpy) cannot be imported: {text.splitlines()[0]}"
 
 

@@ -139,7 +139,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
             arrays = {key: archive[key] for key in (*ARRAYS, "expr_names")}
     except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(
-            f"{path}: not an ICT-FaceKit npz ({error}); see `bioface-synth heads install -h`"
+            f"{path}: not an ICT-FaceKit npz; see `bioface-synth heads install -h`"
         ) from error
     vertices = arrays["mean"].shape
     if vertices != (26719, 3) or any(arrays[k].shape[1:] != vertices for k in ("identity", "expr")):

@@ -189,6 +189,13 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, message):
         read_cube(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["faces", "faces.npz"])
+def test_a_folder_is_no_image(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name}: a folder; name the images in it"):
+        read_cube(tmp_path / name)
+
+
 @pytest.mark.parametrize("write", [write_npz, write_exr, write_mat])
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.6, 0.99])
 def test_truncated_files_are_one_line(tmp_path, face, write, kept):

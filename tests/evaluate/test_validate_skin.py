@@ -205,6 +205,8 @@ def test_bad_spectra_are_one_clear_line(message, spectra_file, capsys):
 def test_unreadable_files_and_unknown_models(tmp_path, spectra_file, capsys):
     with pytest.raises(InputError, match="no such file"):
         read_spectra(tmp_path / "absent.npz")
+    with pytest.raises(InputError, match="a folder; name an npz file in it"):
+        read_spectra(tmp_path)
     for content in (b"", b"not a zip", b"PK\x03\x04 cut short"):
         path = tmp_path / "broken.npz"
         path.write_bytes(content)

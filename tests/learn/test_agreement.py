@@ -114,6 +114,11 @@ def test_what_is_missing_is_said(tmp_path, capsys):
     assert "needs --photos DIR, --data PACK" in capsys.readouterr().err
     assert main(["evaluate", "agreement", "--photos", str(tmp_path)]) == 1
     assert "make one for each person's photos" in capsys.readouterr().err
+    assert main(["evaluate", "agreement", "--photos", str(tmp_path / "nope")]) == 1
+    assert "nope: no such folder" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["evaluate", "agreement", "--photos", str(tmp_path / "file")]) == 1
+    assert "file: a file; name a folder" in capsys.readouterr().err
 
 
 def test_photos_are_read_person_by_person(tmp_path, capsys):

@@ -219,6 +219,18 @@ def test_samples_without_skin_are_told_before_training(tmp_path):
         held_out_accuracy(Encoder(), relighter, np.arange(2), 4, 0)
 
 
+def test_a_test_set_is_refused_before_anything_is_made(pack_path, tmp_path):
+    packed, pack = read_packed(pack_path), tmp_path / "test.pack"
+    samples = [{"index": k, "seed": 1_000_000} for k in range(len(packed))]
+    write_packed(pack, CHANNELS, packed.images, samples, packed.images.shape[2:])
+    pretrained = options(pack, tmp_path / "run")
+    tuned = finetuning.FinetuneOptions([], tmp_path / "run", data=pack, steps=1)
+    for stage, chosen in ((pretraining.pretrain, pretrained), (finetuning.finetune, tuned)):
+        with pytest.raises(InputError, match=r"test\.pack: a test set \(seed 1000000 or more\)"):
+            stage(chosen)
+        assert not (tmp_path / "run").exists()
+
+
 def test_divergence_is_told(pack_path, tmp_path, monkeypatch):
     monkeypatch.setattr(
         supervision, "supervised_losses", lambda *_: {"melanin": torch.tensor(math.nan)}

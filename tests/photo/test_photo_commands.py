@@ -51,6 +51,7 @@ def test_estimate_then_edit(tmp_path, photo, portrait, weights, capsys):
     assert run("edit", out / "person", "--out", changed) == 1
     assert "exists already; pass --overwrite" in capsys.readouterr().err
     assert run("edit", out / "person.json", "--rebalance", "--out", tmp_path / "b.png") == 1
+    assert "--rebalance needs another light; name one with --illuminant" in capsys.readouterr().err
     assert run("edit", out / "person.json", "--out", tmp_path / "b.jpg") == 1
     assert not (tmp_path / "b.png").exists()
 
@@ -127,6 +128,25 @@ def test_the_network_finds_the_face_and_says_so(tmp_path, photo, weights, capsys
     monkeypatch.setattr(read, "locate_face", lambda *_: FaceBox((54.0, 57.0, 146.0, 149.0)))
     assert run("estimate", photo, "--out", tmp_path / "out", "--weights", weights) == 0
     assert "found by the network, without MediaPipe" in capsys.readouterr().out
+
+
+def test_an_edit_without_a_place_is_refused_first(tmp_path, capsys):
+    assert run("edit", tmp_path / "nothing", "--out", tmp_path / "newdir" / "e.png") == 1
+    assert "e.png: its folder does not exist; make it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("levels", "grey"), [((1, 1, 1), True), ((1, 0.9, 0.8), False)])
+def test_a_grey_photo_is_said_to_be_one(
+    tmp_path, portrait, weights, capsys, monkeypatch, levels, grey
+):
+    monkeypatch.setattr("bioface.photo.read.SURE", 0.0)  # an untrained network is never sure
+    single = portrait.mean(-1, keepdims=True)
+    Image.fromarray((single * levels).astype(np.uint8)).save(tmp_path / "a.jpg")
+    box = ("--face-box", 54, 57, 92)
+    arguments = ("--out", tmp_path / "out", "--weights", weights, *box)
+    assert run("estimate", tmp_path / "a.jpg", *arguments) == 0
+    said = "(a grey photo: its pigments are a guess)" in capsys.readouterr().out
+    assert said == grey
 
 
 def test_a_folder_of_photos(tmp_path, photo, weights):

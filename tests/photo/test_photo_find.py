@@ -97,7 +97,7 @@ def test_wrong_array():
     ("message", "advice"),
     [
         ("libGL.so.1: cannot open shared object file", r"libGL\.so\.1 is missing.*libgl1"),
-        ("No module named 'mediapipe'", r"pip install 'bioface\[train\]'"),
+        ("No module named 'mediapipe'", r"pip install '\.\[train\]'"),
     ],
 )
 def test_missing_library_says_what_to_install(monkeypatch, message, advice):

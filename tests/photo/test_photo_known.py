@@ -49,6 +49,7 @@ def test_a_black_body_is_illuminant_a():
     ("told", "message"),
     [
         ("candle", "'candle' is not known; choose one of A.*5600K, or a CSV file"),
+        ("F13", r"choose one of A, D65, D5000 \(daylight\), F1, "),
         ("200K", "1000-25000 K"),
         ("D39", r"'D39': daylight has 4000-25000 K"),
         ("lamp.csv", "lamp.csv: no such file"),
@@ -172,6 +173,11 @@ def test_white_balance_out_of_range(told):
         KnownScene.of(white_balance=told)
 
 
+def test_white_balance_is_named_as_it_was_told():
+    with pytest.raises(InputError, match="white balance 0 1: errors"):
+        KnownScene.of(white_balance=[0.0, 1.0])
+
+
 def test_what_the_network_is_told(a_camera):
     model = CameraModel.load()
     nothing = NOTHING.inputs(model)
@@ -228,7 +234,7 @@ def test_weights_that_cannot_be_told(weights, onnx_weights, monkeypatch):
     session = network.session
     untold = replace(network, session=Untold())
     assert isinstance(untold, onnx_runtime.OnnxNetwork)
-    with pytest.raises(InputError, match=r"cannot be told .*pip install 'bioface\[train\]'"):
+    with pytest.raises(InputError, match=r"cannot be told .*pip install '\.\[train\]'"):
         untold.read(crop, known)
 
 

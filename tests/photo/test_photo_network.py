@@ -43,7 +43,7 @@ ONNX = "bioface.photo.onnx_runtime"
     [
         (
             ModuleNotFoundError("no", name="onnxruntime"),
-            r"^onnxruntime is not installed; run: pip install 'bioface\[onnx\]'$",
+            r"^onnxruntime is not installed; run: pip install '\.\[onnx\]' in a checkout of \w+$",
         ),
         (
             ImportError("libgomp.so.1: cannot open shared object file"),

@@ -69,6 +69,8 @@ def test_only_held_out_photos_are_measured(folder):
     assert len(portraits.held_out([folder], 1)) == 1
     with pytest.raises(InputError, match="fewer than two"):
         portraits.portraits(portraits.held_out([folder], 1), Black())
+    with pytest.raises(InputError, match="nope: no such folder"):
+        portraits.held_out([folder, folder / "nope"])
 
 
 def test_shifts_are_counted_in_spreads_between_people(folder, monkeypatch):

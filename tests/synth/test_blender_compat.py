@@ -42,7 +42,7 @@ def test_another_python_than_3_11_is_named(failing_import, monkeypatch):
 
 def test_a_missing_wheel_names_the_command(failing_import):
     failing_import(NOT_INSTALLED)
-    with pytest.raises(MissingDependencyError, match=r"run: pip install 'bioface\[render\]'"):
+    with pytest.raises(MissingDependencyError, match=r"run: pip install '\.\[render\]'"):
         compat.import_bpy()
 
 
