@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from bioface.errors import BiofaceError, InputError
 from synth.blender.compat import require_bpy
 from synth.blender.device import DEVICES, Device
 from synth.dataset.code import code_hash
+from synth.dataset.read import read_manifest
 from synth.dataset.schema import KINDS, DatasetInfo, sample_id
 from synth.dataset.write import DatasetWriter, file_hash
 from synth.heads import NAMES, load_provider
 from synth.presets import PRESETS
-from synth.processes import Job, find_device, run_jobs, run_jobs_on_cluster
+from synth.processes import Job, connect, find_device, run_jobs, run_jobs_on_cluster
 from synth.sample.config import SampleConfig
 from synth.sample.skin import Residuals, Skin
 
@@ -128,14 +129,16 @@ def generate(
     ------
     BiofaceError
         The folder is in use, cannot be written or belongs to other settings; a render failed;
-        there is no such device; or, once all others are in place, samples failed their checks.
+        there is no such device; the scheduler does not answer; or, once all others are in place,
+        samples failed their checks.
     """
     device = find_device(settings.device, settings.scheduler)
     settings = replace(settings, device=device.kind)
     info = settings.info()
+    cluster = connect(settings.scheduler) if settings.scheduler else nullcontext()
     try:
-        with DatasetWriter(folder, info) as writer:
-            return _fill(writer, info, settings, device, progress)
+        with cluster as client, DatasetWriter(folder, info) as writer:
+            return _fill(writer, info, settings, device, client, progress)
     except OSError as error:
         raise BiofaceError(
             f"{folder}: cannot be written ({error.strerror or error}); "
@@ -148,6 +151,7 @@ def _fill(
     info: DatasetInfo,
     settings: Settings,
     device: Device,
+    client: Any,
     progress: Callable[[int, int], None] | None,
 ) -> int:
     missing = [i for i in range(settings.count) if i not in writer.finished]
@@ -156,8 +160,8 @@ def _fill(
     if progress:
         progress(done, settings.count)
     jobs = make_jobs(writer.partial, missing, settings, versions_of(info))
-    if settings.scheduler:
-        reports = run_jobs_on_cluster(jobs, settings.scheduler)
+    if client is not None:
+        reports = run_jobs_on_cluster(jobs, client)
     else:
         reports = run_jobs(jobs, settings.workers)
     failed: dict[int, str] = {}
@@ -355,5 +359,6 @@ def run(options: argparse.Namespace) -> int:
 
         rendered = generate(options.out, settings, progress=show)
     seconds = time.monotonic() - started
-    print(f"{options.out}: {settings.count} samples, {rendered} of them new, {seconds:.0f} s")
+    held = len(read_manifest(options.out))
+    print(f"{options.out}: {held} samples, {rendered} of them new, {seconds:.0f} s")
     return 0

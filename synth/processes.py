@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bioface.errors import BiofaceError, MissingDependencyError
+from bioface.errors import BiofaceError, MissingDependencyError, install_advice
 from synth.blender.device import Device
 from synth.dataset.schema import sample_id
 from synth.launcher import child_environment, python_command
@@ -177,34 +177,39 @@ def run_jobs(jobs: list[Job], workers: int) -> Reports:
                 child.close()
 
 
-def run_jobs_on_cluster(jobs: list[Job], address: str) -> Reports:
+def run_jobs_on_cluster(jobs: list[Job], client: Any) -> Reports:
     """Render on a Dask cluster that shares the dataset's folder; yields reports batch by batch.
 
     A task renders one batch in a child process; a lost worker costs only its batch, which Dask
-    gives to another.
+    gives to another. `client` is one of `connect`, inside whose block the reports are read.
 
     Raises
     ------
     BiofaceError
-        A render failed, workers keep dying, or the scheduler does not answer.
-    MissingDependencyError
-        `distributed` is not installed.
+        A render failed.
     """
-    with _cluster(address) as client:
-        from distributed import as_completed
+    from distributed import as_completed
 
-        for future in as_completed(client.map(render_batch, jobs, pure=False)):
-            yield from future.result()
+    for future in as_completed(client.map(render_batch, jobs, pure=False)):
+        yield from future.result()
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """A client of the Dask scheduler at `address`; what is lost in the block, in one line."""
+def connect(address: str) -> Iterator[Any]:
+    """A client of the Dask scheduler at `address`; what is lost in the block, in one line.
+
+    Raises
+    ------
+    BiofaceError
+        The scheduler does not answer or was lost, or workers keep dying.
+    MissingDependencyError
+        `distributed` is not installed.
+    """
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
         raise MissingDependencyError(
-            "--scheduler needs Dask, run: pip install 'bioface[cluster]'"
+            f"--scheduler needs Dask, run: {install_advice('cluster')}"
         ) from error
     try:
         client = Client(address)
@@ -240,13 +245,13 @@ def find_device(wanted: str, scheduler: str | None = None) -> Device:
     BiofaceError
         There is none, or the search failed.
     MissingDependencyError
-        As `run_jobs_on_cluster`.
+        As `connect`.
     """
     if wanted == "cpu":
         return Device("cpu")
     if scheduler is None:
         return _search_device(wanted)
-    with _cluster(scheduler) as client:
+    with connect(scheduler) as client:
         return client.submit(_search_device, wanted, pure=False).result()
 
 

@@ -19,6 +19,7 @@ from bioface.atomic import replacing
 from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr, write_exr
 from synth.blender.compat import pass_prefixes, set_multilayer_output
+from synth.blender.interrupt import interrupt_after
 from synth.blender.skin_material import group_model, skin_node
 from synth.blender.skin_nodes import ALBEDO_AOV, PIGMENT_AOV
 
@@ -84,7 +85,8 @@ def render_ground_truth(
             path = Path(folder, "passes.exr")
             copy.render.filepath = str(path)
             try:
-                bpy.ops.render.render(write_still=True, scene=copy.name)
+                with interrupt_after(bpy):
+                    bpy.ops.render.render(write_still=True, scene=copy.name)
             except RuntimeError as error:
                 raise BiofaceError(f"{scene.name}: the render failed ({error})") from error
             planes = read_exr(path)

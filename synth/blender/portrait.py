@@ -20,6 +20,7 @@ from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, to_unit
 from synth.blender.compat import use_nodes
 from synth.blender.images import tiled_image
+from synth.blender.interrupt import interrupt_after
 from synth.blender.object_head import mark_landmarks
 from synth.blender.scene import add_head, area_light_power
 from synth.blender.skin_material import MAP, skin_material, skin_node
@@ -156,7 +157,8 @@ def render_picture(bpy: Any, path: Path, size: int, samples: int) -> None:
     settings = scene.render.image_settings
     settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "8"
     scene.render.filepath = str(path)
-    bpy.ops.render.render(write_still=True)
+    with interrupt_after(bpy):
+        bpy.ops.render.render(write_still=True)
 
 
 def save_blend(bpy: Any, path: Path) -> None:

@@ -48,6 +48,23 @@ def estimate(tmp_path):
     return tmp_path / "photo.exr"
 
 
+INTERRUPTED = """
+import os, signal, sys
+from synth.blender import portrait
+from synth.cli import main
+
+build = portrait.build_portrait
+
+def interrupted(bpy, *arguments):
+    made = build(bpy, *arguments)
+    bpy.app.handlers.render_pre.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    return made
+
+portrait.build_portrait = interrupted
+sys.exit(main(["apply", *sys.argv[1:]]))
+"""
+
+
 def apply(estimate, out, *options):
     small = ("--size", "48", "--samples", "4", "--texture", "64")
     return main(["apply", str(estimate), "--out", str(out), *small, *options])
@@ -181,4 +198,19 @@ def test_a_failure_leaves_no_folder(estimate, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("bioface.exr.write_exr", full)
     assert apply(estimate, tmp_path / "some" / "out") == 1
     assert "the disk is full" in capsys.readouterr().err
+    assert not (tmp_path / "some").exists()
+
+
+def test_ctrl_c_during_a_render_ends_the_command(estimate, tmp_path):
+    out = tmp_path / "some" / "out"
+    small = ("--size", "16", "--samples", "1", "--texture", "16")
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(estimate), "--out", str(out), *small],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert "bioface-synth: interrupted\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "after.png" not in ended.stdout
     assert not (tmp_path / "some").exists()

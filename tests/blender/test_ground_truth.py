@@ -1,5 +1,7 @@
 """Ground truth of an artist's own scene, without the extension."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,17 @@ def test_the_recorded_camera_puts_positions_where_they_are_seen(bpy, stage, fit)
     x, y, z = camera["rotation"] @ (100 * point - camera["position_cm"])
     found = camera["principal_point_pixels"] + camera["focal_pixels"] * np.array([x, -y]) / -z
     np.testing.assert_allclose(found, [20 * place.x, 16 * (1 - place.y)], atol=1e-3)
+
+
+def test_ctrl_c_is_raised_after_the_render(bpy, stage):
+    from synth.blender.ground_truth import render_ground_truth
+
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    scene, _ = stage
+    bpy.app.handlers.render_pre.append(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        render_ground_truth(bpy, scene, samples=1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert bpy.data.scenes[:] == [scene]

@@ -121,6 +121,9 @@ def test_generate_command_says_what_it_did(rendered, tmp_path, capsys):
     assert captured.err == ""  # no progress bar without a terminal
     assert cli.main(command) == 0
     assert "3 samples, 0 of them new" in capsys.readouterr().out
+    command[command.index("3")] = "2"
+    assert cli.main(command) == 0
+    assert "3 samples, 0 of them new" in capsys.readouterr().out  # what the folder holds
 
 
 def test_samples_that_fail_are_left_out_and_said_at_the_end(rendered, tmp_path, monkeypatch):
@@ -270,10 +273,11 @@ def test_an_error_of_a_process_names_the_sample(children, tmp_path):
         run(tmp_path, workers=1)
 
 
-def test_no_dask_names_the_command(monkeypatch):
+def test_no_dask_names_the_command(rendered, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'bioface\[cluster\]'"):
-        list(processes.run_jobs_on_cluster([], "tcp://127.0.0.1:1"))
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[cluster\]'"):
+        generate.generate(tmp_path / "set", Settings(count=1, scheduler="tcp://127.0.0.1:1"))
+    assert not (tmp_path / "set").exists()
 
 
 def test_settings_are_checked():
@@ -291,15 +295,16 @@ def test_batches_run_as_tasks_of_a_dask_cluster(children, tmp_path):
     cluster = distributed.LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
     )
-    with cluster:
-        reports = list(processes.run_jobs_on_cluster(jobs, cluster.scheduler_address))
+    with cluster, processes.connect(cluster.scheduler_address) as client:
+        reports = list(processes.run_jobs_on_cluster(jobs, client))
     assert sorted(report["index"] for report in reports) == [0, 1, 2]
 
 
-def test_a_scheduler_that_does_not_answer_is_named():
+def test_a_scheduler_that_does_not_answer_is_named_and_nothing_is_written(rendered, tmp_path):
     pytest.importorskip("distributed")
     with (
         pytest.importorskip("dask").config.set({"distributed.comm.timeouts.connect": "100ms"}),
         pytest.raises(BiofaceError, match="no Dask scheduler answers"),
     ):
-        list(processes.run_jobs_on_cluster([], "tcp://127.0.0.1:1"))
+        generate.generate(tmp_path / "set", Settings(count=1, scheduler="tcp://127.0.0.1:1"))
+    assert not (tmp_path / "set").exists()
