@@ -53,6 +53,7 @@ import os, signal, sys
 from synth.blender import portrait
 from synth.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 build = portrait.build_portrait
 
 def interrupted(bpy, *arguments):

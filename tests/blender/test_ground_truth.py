@@ -73,7 +73,15 @@ def test_the_recorded_camera_puts_positions_where_they_are_seen(bpy, stage, fit)
     np.testing.assert_allclose(found, [20 * place.x, 16 * (1 - place.y)], atol=1e-3)
 
 
-def test_ctrl_c_is_raised_after_the_render(bpy, stage):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, which a job in the background has ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+def test_ctrl_c_is_raised_after_the_render(bpy, stage, interruptible):
     from synth.blender.ground_truth import render_ground_truth
 
     def interrupt(*_):
