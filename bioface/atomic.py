@@ -51,9 +51,12 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise BiofaceError(
-            f"{folder}: cannot write here ({error.strerror}); choose another --out"
-        ) from error
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> BiofaceError:
+    """What is said of an `--out` that the system refuses."""
+    return BiofaceError(f"{folder}: cannot write here ({error.strerror}); choose another --out")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -164,8 +164,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             figures[name] = shown.run(config, readers, known, advance)
         if options.with_baselines and k == 0 and CLEAN in settings:
             mean_colour = mean_colour_floor(clean.relighter(settings[CLEAN]), seed=options.seed)
-        entry = {**test.about(), "conditions": figures}
-        sets.append(entry | {"clean_set": clean.about()} if stand_in else entry)
+        sets.append({**_about(test, clean), "conditions": figures})
     main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
     for folder, clean_folder in zip_longest(options.spectral, options.clean_spectral):
         sets.append(_spectral(folder, clean_folder, main, networks[0], size, options))
@@ -202,27 +201,24 @@ def _larger(
     advance: Callable[[int], object] | None,
 ) -> dict[str, Any]:
     """What `accuracy` returns as `larger`."""
-    packs = [read_packed(path), read_packed(options.larger_clean_data or path)]
-    pixels = packs[0].images.shape[-1]
-    for pack in packs:
-        side = pack.images.shape[-1]
+    test = clean = _Test(read_packed(path), size, options)
+    if options.larger_clean_data:
+        clean = _Test(read_packed(options.larger_clean_data), size, options)
+    pixels = test.packed.images.shape[-1]
+    for packed in (test.packed, clean.packed):
+        side = packed.images.shape[-1]
         if side != pixels or side % size or side < 2 * size:
             raise InputError(
-                f"{pack.path}: samples of {side} pixels; photos that are averaged to {size} need "
+                f"{packed.path}: samples of {side} pixels; photos that are averaged to {size} need "
                 f"two, three or more times as many ({2 * size}, {3 * size} ...), in both sets alike"
             )
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, config in settings.items():
-        shown = packs[0 if name == WORN else 1]
-        figures[name] = {
-            method: _Test(shown, size, options, factor).run(config, [network], [], advance)[
-                network.name
-            ]
-            for method, factor in ((network.name, pixels // size), (SMALLER, 1))
-        }
-    worn, clean = (_Test(pack, size, options).about() for pack in packs)
-    stand_in = {"clean_set": clean} if options.larger_clean_data else {}
-    return {**worn, **stand_in, "pixels": pixels, "conditions": figures}
+        figures[name] = {}
+        for method, factor in ((network.name, pixels // size), (SMALLER, 1)):
+            shown = replace(test if name == WORN else clean, factor=factor)
+            figures[name][method] = shown.run(config, [network], [], advance)[network.name]
+    return {**_about(test, clean), "pixels": pixels, "conditions": figures}
 
 
 def _spectral(
@@ -292,6 +288,11 @@ def _of_cubes(
     return figures
 
 
+def _about(test: _Test, clean: _Test) -> dict[str, Any]:
+    """What the entry of a set says beside its figures, and of the set that stood in for it."""
+    return test.about() if clean is test else test.about() | {"clean_set": clean.about()}
+
+
 def _shown(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """What a set shows, for its entry in `sets`."""
     return {"contents": contents(dataset), "samples_per_pixel": samples_per_pixel(dataset)}
@@ -304,13 +305,14 @@ def photo_count(options: AccuracyOptions) -> int:
     def people(path: Path) -> int:
         return min(len(split_samples(read_packed(path))[1]), options.identities)
 
+    def of_set(data: Path, clean: Path | None = None) -> int:
+        return sum(people(data if name == WORN else clean or data) for name in names)
+
     first, *others = options.data
-    main = sum(people(first if name == WORN else options.clean_data or first) for name in names)
-    larger = 0
+    photos = of_set(first, options.clean_data) + sum(map(of_set, others))
     if options.larger_data:
-        worn, bare = options.larger_data, options.larger_clean_data or options.larger_data
-        larger = 2 * sum(people(worn if name == WORN else bare) for name in names)
-    return options.draws * (main + len(names) * sum(map(people, others)) + larger)
+        photos += 2 * of_set(options.larger_data, options.larger_clean_data)
+    return options.draws * photos
 
 
 @dataclass(frozen=True)

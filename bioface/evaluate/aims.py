@@ -63,9 +63,11 @@ class Aim(NamedTuple):
 
 def aims(results: Mapping[str, Any]) -> str:
     """The section of the page; empty where nothing was measured that was aimed at."""
+    main = results["sets"][0]
     found = [
-        *_scores(results),
+        *_scores(main),
         *_baselines(results),
+        *_drops(main),
         *_spreads(results),
         *_larger(results),
         *_portraits(results),
@@ -82,31 +84,23 @@ def aims(results: Mapping[str, Any]) -> str:
     return "## Aimed at\n\n" + table(("what", "aim", "reached", ""), rows) if rows else ""
 
 
-def _network(results: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
-    return _of_network(results["sets"][0], condition)
-
-
-def _of_network(entry: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
+def _network(entry: Mapping[str, Any], condition: str) -> Mapping[str, Any] | None:
     figures: Mapping[str, Any] | None = entry["conditions"].get(condition, {}).get(NETWORK)
     return figures
 
 
-def _scores(results: Mapping[str, Any]) -> Iterator[Aim]:
-    yield from _scores_of(results["sets"][0], "")
-
-
-def _scores_of(entry: Mapping[str, Any], photos: str) -> Iterator[Aim]:
-    """The scores of one set, its photos described by what ends the titles."""
+def _scores(entry: Mapping[str, Any], photos: str = "") -> Iterator[Aim]:
+    """The scores of one set; `photos` ends the titles."""
     for title, condition, quantity, score, bound, less in SCORES:
-        figures = _of_network(entry, condition)
+        figures = _network(entry, condition)
         reached = None if figures is None else value(figures, quantity, score)
         if reached is not None:
             yield Aim(f"{title}; {condition}{photos}", bound, reached, less)
 
 
-def _drops_of(entry: Mapping[str, Any], photos: str) -> Iterator[Aim]:
-    """What the worst single degradation costs."""
-    clean = _of_network(entry, "clean")
+def _drops(entry: Mapping[str, Any], photos: str = "") -> Iterator[Aim]:
+    """What the worst single degradation costs; `photos` ends the titles."""
+    clean = _network(entry, "clean")
     if clean is None:
         return
     for pigment in ("melanin", "haemoglobin"):
@@ -127,8 +121,8 @@ def _larger(results: Mapping[str, Any]) -> Iterator[Aim]:
     entry = results.get("larger")
     if entry is not None:
         photos = f"; photos of {entry['pixels']} pixels"
-        yield from _scores_of(entry, photos)
-        yield from _drops_of(entry, photos)
+        yield from _scores(entry, photos)
+        yield from _drops(entry, photos)
 
 
 def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
@@ -153,11 +147,11 @@ def _baselines(results: Mapping[str, Any]) -> Iterator[Aim]:
 
 
 def _spreads(results: Mapping[str, Any]) -> Iterator[Aim]:
-    """Over degradations, groups of skin tone and kinds of truth."""
-    clean = _network(results, "clean")
-    yield from _drops_of(results["sets"][0], "")
+    """Over groups of skin tone and kinds of truth."""
+    main = results["sets"][0]
+    clean = _network(main, "clean")
     for condition in MAIN_CONDITIONS:
-        figures = _network(results, condition)
+        figures = _network(main, condition)
         if figures is None:
             continue
         for pigment in ("melanin", "haemoglobin"):
@@ -171,7 +165,7 @@ def _spreads(results: Mapping[str, Any]) -> Iterator[Aim]:
                 title = f"{pigment}, worst skin tone / all; {condition}"
                 yield Aim(title, LARGEST_GROUP, reached)
     for entry in results["sets"][1:]:
-        beside = entry["conditions"].get("clean", {}).get(NETWORK)
+        beside = _network(entry, "clean")
         if entry["heads"] != SPECTRAL or clean is None or beside is None:
             continue
         for pigment in ("melanin", "haemoglobin"):

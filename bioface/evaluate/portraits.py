@@ -58,13 +58,13 @@ def portraits(
     -------
     JSON-ready: `photos` that count and `skipped` (no face found); `crop_pixels`: the side of the
     square that the network sees of a photo, in the photo's pixels: least, median and most;
-    `reconstruction`, balanced
-    (`bioface.photo.balance`) but before any refinement of single pixels, over unclipped skin in the
-    photo's linear light: `rmse`, photos weighing the same, `unbalanced_rmse`, the network's own,
-    and `percent`, the mean of each photo's RMSE over its mean skin intensity; `between_sd`: spread
-    of the readings (face medians of `bioface estimate`) over people, in u; `shift`: for each change
-    of the photo the median absolute change of the readings over `between_sd`. Darker by one stop
-    and back is also how brightening by one is tested: so nothing clips that did not.
+    `reconstruction`, balanced (`bioface.photo.balance`) but before any refinement of single pixels,
+    over unclipped skin in the photo's linear light: `rmse`, photos weighing the same,
+    `unbalanced_rmse`, the network's own, and `percent`, the mean of each photo's RMSE over its mean
+    skin intensity; `between_sd`: spread of the readings (face medians of `bioface estimate`) over
+    people, in u; `shift`: for each change of the photo the median absolute change of the readings
+    over `between_sd`. Darker by one stop and back is also how brightening by one is tested: so
+    nothing clips that did not.
 
     Raises
     ------

@@ -191,10 +191,7 @@ def _methods(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any
     rows = []
     for method, figures in entry["conditions"][condition].items():
         cells = [
-            _pair(figures, "melanin_u", "rmse", "r2"),
-            _pair(figures, "melanin_u", "within_rmse", "within_r2"),
-            _pair(figures, "haemoglobin_u", "rmse", "r2"),
-            _pair(figures, "haemoglobin_u", "within_rmse", "within_r2"),
+            *_pairs(figures),
             *(
                 number(value(figures, quantity, score))
                 for quantity, score in (
@@ -222,8 +219,16 @@ log diffuse shading, R2 of specular shading; shadings on unclipped pixels.
 {table(header, rows)}"""
 
 
-def _pair(figures: Mapping[str, Any], quantity: str, rmse: str, r2: str) -> str:
-    return f"{number(value(figures, quantity, rmse))} / {number(value(figures, quantity, r2), 2)}"
+def _pairs(figures: Mapping[str, Any], *beside: Mapping[str, Any] | None) -> list[str]:
+    """RMSE / R2 of both pigments, absolute and within, with the ratios to the RMSE of others."""
+    cells = []
+    for quantity in ("melanin_u", "haemoglobin_u"):
+        for prefix in ("", "within_"):
+            rmse, r2 = (value(figures, quantity, f"{prefix}{score}") for score in ("rmse", "r2"))
+            others = (value(o, quantity, f"{prefix}rmse") if o else None for o in beside)
+            ratios = "; ".join(number(ratio(rmse, other), 2) for other in others)
+            cells.append(f"{number(rmse)} / {number(r2, 2)}" + f" ({ratios})" * bool(beside))
+    return cells
 
 
 def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
@@ -323,25 +328,15 @@ def _larger(results: Mapping[str, Any]) -> str:
     entry = results.get("larger")
     if entry is None:
         return ""
+    pixels, size = entry["pixels"], results["size"]
     rows = []
     for condition, methods in entry["conditions"].items():
-        alike = methods[SMALLER]
-        for method, pixels in ((NETWORK, entry["pixels"]), (SMALLER, results["size"])):
-            cells = []
-            for quantity in ("melanin_u", "haemoglobin_u"):
-                for prefix in ("", "within_"):
-                    pair = _pair(methods[method], quantity, f"{prefix}rmse", f"{prefix}r2")
-                    if method == NETWORK:
-                        pairs = (
-                            value(m, quantity, f"{prefix}rmse") for m in (methods[method], alike)
-                        )
-                        pair += f" ({number(ratio(*pairs), 2)})"
-                    cells.append(pair)
-            rows.append([f"{condition}, {pixels} pixels", *cells])
+        larger, smaller = methods[NETWORK], methods[SMALLER]
+        rows.append([f"{condition}, {pixels} pixels", *_pairs(larger, smaller)])
+        rows.append([f"{condition}, {size} pixels", *_pairs(smaller)])
     header = ("", "melanin", "within", "haemoglobin", "within")
-    pixels, size = entry["pixels"], results["size"]
     groups = [
-        f"### By skin tone (ITA class), {condition}, {pixels} pixels\n\n"
+        f"### By {GROUP_TITLES['tone']}, {condition}, {pixels} pixels\n\n"
         + group_table(entry["conditions"][condition][NETWORK], "tone", tone_floor(results))
         for condition in MAIN_CONDITIONS
         if condition in entry["conditions"]
@@ -421,18 +416,8 @@ def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
                 .get(condition, {})
                 .get(NETWORK if method == TRANSPORT else method)
             )
-            alike = methods.get(TRANSPORT) if method == NETWORK else None
-            cells = []
-            for quantity in ("melanin_u", "haemoglobin_u"):
-                for prefix in ("", "within_"):
-                    rmse = value(figures, quantity, f"{prefix}rmse")
-                    whole = beside and value(beside, quantity, f"{prefix}rmse")
-                    pair = _pair(figures, quantity, f"{prefix}rmse", f"{prefix}r2")
-                    ratios = number(ratio(rmse, whole), 2)
-                    if alike:
-                        of_alike = value(alike, quantity, f"{prefix}rmse")
-                        ratios += f"; {number(ratio(rmse, of_alike), 2)}"
-                    cells.append(f"{pair} ({ratios})")
+            alike = [methods[TRANSPORT]] if method == NETWORK and TRANSPORT in methods else []
+            cells = _pairs(figures, beside, *alike)
             rows.append(
                 [f"{method}, {condition}", *cells, number(value(figures, "albedo", "rmse"))]
             )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from bioface.atomic import check_folder, replacing
+from bioface.atomic import check_folder, replacing, unwritable
 from bioface.errors import BiofaceError, InputError
 
 CHECKPOINT = Path("checkpoint") / "last.ckpt"
@@ -75,9 +75,7 @@ def start_afresh(out: Path) -> None:
             path.unlink(missing_ok=True)
         remove_partial(out)
     except OSError as error:
-        raise BiofaceError(
-            f"{out}: cannot write here ({error.strerror}); choose another --out"
-        ) from error
+        raise unwritable(out, error) from error
 
 
 def remove_partial(out: Path) -> None:
