@@ -101,6 +101,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help="measured cameras (rawtoaces52.npz) that take half of the rendered faces' photos, "
             "held-out ones those that are reported",
         )  # fmt: skip
+        stage.add_argument(
+            "--larger-data", type=Path, metavar="PACK",
+            help="people rendered two or more times as large as the crops: photos of that size, "
+            "averaged down as bioface estimate does",
+        )  # fmt: skip
+        stage.add_argument(
+            "--larger-share", type=float,
+            help="share of the batches of rendered faces that shows them (default 0.5)",
+        )  # fmt: skip
         stage.add_argument("--seed", type=int, default=0, help="default 0")
         stage.add_argument(
             "--precision", default="32", choices=("32", "bf16"),

@@ -19,6 +19,7 @@ from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.evaluate.tables import NETWORK, SMALLER, SPECTRAL, TOLD, TRANSPORT
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
+from bioface.learn.larger import times_larger
 from bioface.learn.relight import Relighter, photos_at_once
 from bioface.learn.spectral_photos import SpectralFace, find_cubes
 from bioface.learn.splits import Splits, split_samples
@@ -204,14 +205,12 @@ def _larger(
     test = clean = _Test(read_packed(path), size, options)
     if options.larger_clean_data:
         clean = _Test(read_packed(options.larger_clean_data), size, options)
-    pixels = test.packed.images.shape[-1]
-    for packed in (test.packed, clean.packed):
-        side = packed.images.shape[-1]
-        if side != pixels or side % size or side < 2 * size:
-            raise InputError(
-                f"{packed.path}: samples of {side} pixels; photos that are averaged to {size} need "
-                f"two, three or more times as many ({2 * size}, {3 * size} ...), in both sets alike"
-            )
+    pixels = size * times_larger(test.packed, size)
+    if size * times_larger(clean.packed, size) != pixels:
+        raise InputError(
+            f"{clean.packed.path}: samples of other sizes than those of {test.packed.path}; give "
+            "sets that were rendered with one --size"
+        )
     figures: dict[str, dict[str, Any]] = {}
     for name, config in settings.items():
         figures[name] = {}

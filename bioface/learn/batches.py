@@ -63,6 +63,23 @@ class RelitBatches(IterableDataset):
             return self.relighter.draw(rng.choice(self.indices, self.batch), rng)
 
 
+class MixedBatches:
+    """Batches of two sources: `share` of them of the second; which depends on (seed, k) alone."""
+
+    def __init__(self, first: RelitBatches, second: RelitBatches, share: float) -> None:
+        self.first = first
+        self.second = second
+        self.share = share
+
+    def at(self, step: int) -> tuple[Tensor, Targets]:
+        """Batch number `step`, which is that of the source it is of."""
+        rng = np.random.default_rng(np.random.SeedSequence([self.first.seed, step, _WHICH]))
+        return (self.second if rng.random() < self.share else self.first).at(step)
+
+
+_WHICH = 1  # tells these random numbers from those of the batches
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()

@@ -59,7 +59,7 @@ OFF_MODEL_SHARE = 0.6
 RESIDUAL_SD = (0.0, 0.064, 0.055, 0.033, 0.037, 0.016, 0.015)
 """Standard deviations of the log residual's cosines of 0 to 6 half periods over 400-720 nm."""
 
-GRAIN_SHARE = 1 / 3
+GRAIN_SHARE = 1 / 6
 """Share of the photos with departures that show grain."""
 
 GRAIN = (0.02, 0.18)

@@ -21,7 +21,7 @@ from torch import Tensor
 from bioface.atomic import write_text
 from bioface.errors import InputError
 from bioface.learn import losses as objectives
-from bioface.learn.batches import RelitBatches, Steps
+from bioface.learn.batches import Steps
 from bioface.learn.consistency import KINDS, Changes
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder
@@ -35,19 +35,19 @@ from bioface.learn.photo_losses import (
     seen_by_photo,
 )
 from bioface.learn.pretrain import data_sha256
-from bioface.learn.relight import Relighter
+from bioface.learn.rendered import RenderedFaces, mixed_batches
 from bioface.learn.runs import REPORT, WEIGHTS, check_same, prepare
-from bioface.learn.splits import Splits, samples_to_train_on, split
+from bioface.learn.splits import Splits, split
 from bioface.learn.supervision import recalled, supervised_losses, told
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import load_weights, save_weights
-from bioface.packed import PackedDataset, read_packed
 from bioface.spectral.colour import srgb_decode
 from bioface.spectral.skin import SkinModel
 
 _SURE_SKIN = 0.5
 _NOT_OF_THE_RUN = (
-    "out", "resume", "overwrite", "weights", "data", "devices", "workers", "camera_database",
+    "out", "resume", "overwrite", "weights", "data", "larger_data", "devices", "workers",
+    "camera_database",
 )  # fmt: skip
 
 
@@ -64,6 +64,8 @@ class FinetuneOptions:
     out: Path
     weights: Path | None = None
     data: Path | None = None
+    larger_data: Path | None = None
+    larger_share: float | None = None
     camera_database: Path | None = None
     steps: int | None = None
     minutes: float | None = None
@@ -80,7 +82,7 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         if self.data is None:
-            for name in ("replay_batch", "camera_database"):
+            for name in ("larger_data", "replay_batch", "camera_database"):
                 if getattr(self, name) is not None:
                     argument = f"--{name.replace('_', '-')}"
                     raise InputError(f"{argument} is about rendered faces: give --data, too")
@@ -143,13 +145,13 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     """
     budget = Budget(options.steps, options.minutes)
     model = load_weights(options.weights)
-    packed = read_packed(options.data) if options.data else None
-    replayed = np.zeros(0, int)
-    if packed is not None and "replay" not in options.without:
-        replayed, _ = samples_to_train_on(packed)
-    settings = _settings(options, model.sha256, packed)
-    checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     size = model.encoder.config.size
+    rendered = RenderedFaces.read(options.data) if options.data else None
+    larger = None
+    if options.larger_data:
+        larger = RenderedFaces.read(options.larger_data, larger_than=size)
+    settings = _settings(options, model.sha256, rendered, larger)
+    checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     faces = load_faces(options.photos, size)
     names = [Path(name).name for name in faces.names]
     settings["names_sha256"] = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
@@ -159,26 +161,23 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     torch.manual_seed(options.seed)
     encoder, decoder = model.encoder.requires_grad_(True), model.decoder
     before = reconstruction(encoder, decoder, faces, held_out)
-    relighter = None
-    if packed is not None:
-        skin = SkinModel.load(decoder.config.skin)
-        cameras, database = decoder.camera_model(), options.camera_database
-        relighter = Relighter(
-            packed,
-            size,
-            skin=skin,
-            cameras=cameras,
-            measured=None if database is None else Splits.load().cameras(database, "training"),
-            device=drawing_device(options.workers),
-        )
-
     photos = FaceBatches(faces, train, options.batch, options.seed)
     kinds = tuple(kind for kind in KINDS if kind not in options.without) or KINDS
     replay = None
-    if relighter is not None and "replay" not in options.without:
-        # Another stream of random numbers than the photos'.
-        count = options.replay_batch or options.batch
-        replay = RelitBatches(relighter, replayed, count, options.seed + 1)
+    if rendered is not None and "replay" not in options.without:
+        database = options.camera_database
+        replay = mixed_batches(
+            rendered,
+            larger,
+            options.larger_share,
+            size,
+            options.replay_batch or options.batch,
+            options.seed + 1,  # another stream of random numbers than the photos'
+            skin=SkinModel.load(decoder.config.skin),
+            cameras=decoder.camera_model(),
+            measured=None if database is None else Splits.load().cameras(database, "training"),
+            device=drawing_device(options.workers),
+        )
 
     def at(step: int) -> tuple[PhotoBatch, Any]:
         components = decoder.config.components
@@ -279,7 +278,10 @@ def reconstruction(
 
 
 def _settings(
-    options: FinetuneOptions, weights_sha256: str, packed: PackedDataset | None
+    options: FinetuneOptions,
+    weights_sha256: str,
+    rendered: RenderedFaces | None,
+    larger: RenderedFaces | None,
 ) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
@@ -290,6 +292,7 @@ def _settings(
     values["without"] = list(options.without)
     return values | {
         "weights_sha256": weights_sha256,
-        "data_sha256": None if packed is None else data_sha256(packed),
+        "data_sha256": rendered and data_sha256(rendered.packed),
+        "larger_data_sha256": larger and data_sha256(larger.packed),
         "measured_cameras": None if database is None else database.name,
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -18,23 +19,24 @@ from bioface.atomic import write_text
 from bioface.errors import InputError
 from bioface.learn import paper
 from bioface.learn.accuracy import held_out_accuracy, require_skin
-from bioface.learn.batches import RelitBatches, Steps
+from bioface.learn.batches import Steps
 from bioface.learn.decoder import Decoder, DecoderConfig
 from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.paper_network import PaperConfig, PaperEncoder
 from bioface.learn.parallel import drawing_device, own_device
 from bioface.learn.relight import Relighter, Targets
+from bioface.learn.rendered import RenderedFaces, mixed_batches
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
-from bioface.learn.splits import Splits, samples_to_train_on
+from bioface.learn.splits import Splits
 from bioface.learn.supervision import Pretraining
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import TrainedModel, load_weights, save_weights
-from bioface.packed import PackedDataset, read_packed
+from bioface.packed import PackedDataset
 from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.skin import SkinModel
 
 _NOT_OF_THE_RUN = (
-    "data", "out", "resume", "overwrite", "score_minutes", "devices", "workers",
+    "data", "larger_data", "out", "resume", "overwrite", "score_minutes", "devices", "workers",
     "camera_database",
 )  # fmt: skip
 CONDITIONS: tuple[Literal["full", "clean"], ...] = ("full", "clean")
@@ -54,6 +56,9 @@ class PretrainOptions:
     ----------
     config
         `default`, or `paper`: the published network, decoder and losses (`bioface.learn.paper`).
+    larger_data, larger_share
+        People rendered two or more times as large as `size`, and the share of batches (0.5 when
+        None; once crops are of `size`) that shows them in photos of that size, averaged down.
     weights
         A file to go on from: its encoder. What its decoder learned from photos is dropped, as
         renders follow the calibrated skin.
@@ -84,6 +89,8 @@ class PretrainOptions:
     steps: int | None = None
     minutes: float | None = None
     config: str = "default"
+    larger_data: Path | None = None
+    larger_share: float | None = None
     weights: Path | None = None
     size: int = 128
     early_size: int | None = None
@@ -132,8 +139,9 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         written or holds another run, the budget is missing, or training diverged.
     """
     budget = Budget(options.steps, options.minutes)
-    packed = read_packed(options.data)
-    train, held_out = samples_to_train_on(packed)
+    faces, larger = RenderedFaces.read(options.data), None
+    if options.larger_data:
+        larger = RenderedFaces.read(options.larger_data, larger_than=options.size)
     device = own_device()
     skin = SkinModel.load(options.skin)
     earlier = load_weights(options.weights) if options.weights else None
@@ -141,7 +149,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         raise InputError(
             f"{options.weights}: weights of --config paper cannot be trained further; choose others"
         )
-    settings = _settings(options, packed) | {"weights": earlier and earlier.sha256}
+    settings = _settings(options, faces, larger) | {"weights": earlier and earlier.sha256}
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     cameras = CameraModel.load(
         earlier.encoder.config.components if earlier else None, name=options.cameras
@@ -151,33 +159,33 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     drawn_on = drawing_device(options.workers)
     database = options.camera_database
     measured = None if database is None else Splits.load().cameras(database, "training")
-    judges = {
-        name: Relighter.for_test(
-            packed, options.size, name, database=database, skin=skin, device=drawn_on
+    drawn: dict[str, Any] = {"skin": skin, "device": drawn_on}
+
+    def judge(faces: RenderedFaces, condition: Literal["clean", "full"]) -> Relighter:
+        size, factor = options.size, faces.factor
+        return Relighter.for_test(
+            faces.packed, size, condition, factor=factor, database=database, **drawn
         )
-        for name in CONDITIONS
-    }
-    require_skin(judges["full"], held_out, options.evaluate, _EVALUATION_SEED)
+
+    judges = {name: judge(faces, name) for name in CONDITIONS}
+    require_skin(judges["full"], faces.held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
     module = _module(options, budget, earlier, components)
 
     def batches(start: int) -> IterableDataset:
-        early, late = (
-            RelitBatches(
-                Relighter(
-                    packed,
-                    size,
-                    skin=skin,
-                    cameras=cameras,
-                    measured=measured,
-                    device=drawn_on,
-                ),
-                train,
-                options.batch,
-                options.seed,
-            )
-            for size in (options.early_size or options.size, options.size)
+        count, seed, draws = (
+            options.batch,
+            options.seed,
+            drawn
+            | {
+                "cameras": cameras,
+                "measured": measured,
+            },
         )
+        late = mixed_batches(
+            faces, larger, options.larger_share, options.size, count, seed, **draws
+        )
+        early = faces.batches(options.early_size or options.size, count, seed, **draws)
 
         def at(step: int) -> tuple[Tensor, Targets]:
             used = budget.progress(step, module.seconds)
@@ -187,7 +195,9 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         return Steps(at, start)
 
     def score(encoder: Encoder) -> Mapping[str, float]:
-        found = held_out_accuracy(encoder, judges["full"], held_out, _SCORED, _EVALUATION_SEED)
+        found = held_out_accuracy(
+            encoder, judges["full"], faces.held_out, _SCORED, _EVALUATION_SEED
+        )
         names = ("melanin", "haemoglobin")
         return {
             f"{name}_{kind}": found[name][kind] for name in names for kind in ("rmse", "within")
@@ -206,16 +216,28 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         score_minutes=options.score_minutes,
     )
     module.to(device)
-    report = {
+
+    def counts(faces: RenderedFaces) -> dict[str, int]:
+        return {"training": len(faces.training), "held_out": len(faces.held_out)}
+
+    report: dict[str, Any] = {
         "settings": settings,
         "steps": module.steps,
         "minutes": round(module.seconds / 60, 2),
-        "samples": {"training": len(train), "held_out": len(held_out)},
+        "samples": counts(faces),
     }
-    for name, judge in judges.items():
-        report[name] = held_out_accuracy(
-            module.encoder, judge, held_out, options.evaluate, _EVALUATION_SEED
+
+    def accuracy(relighter: Relighter, held_out: np.ndarray) -> dict[str, Any]:
+        return held_out_accuracy(
+            module.encoder, relighter, held_out, options.evaluate, _EVALUATION_SEED
         )
+
+    report |= {name: accuracy(judges[name], faces.held_out) for name in CONDITIONS}
+    if larger:
+        report["larger"] = {
+            name: accuracy(judge(larger, name), larger.held_out) for name in CONDITIONS
+        }
+        report["larger"]["samples"] = counts(larger)
     report["weights_sha256"] = save_weights(
         options.out / WEIGHTS,
         module.encoder,
@@ -263,13 +285,19 @@ def _module(
     )
 
 
-def _settings(options: PretrainOptions, packed: PackedDataset) -> dict[str, Any]:
+def _settings(
+    options: PretrainOptions, faces: RenderedFaces, larger: RenderedFaces | None
+) -> dict[str, Any]:
     """What makes two runs the same, JSON-ready."""
     values = dataclasses.asdict(options)
     for name in (*_NOT_OF_THE_RUN, "weights", "evaluate"):
         del values[name]
     measured = None if options.camera_database is None else options.camera_database.name
-    return values | {"data_sha256": data_sha256(packed), "measured_cameras": measured}
+    return values | {
+        "data_sha256": data_sha256(faces.packed),
+        "larger_data_sha256": larger and data_sha256(larger.packed),
+        "measured_cameras": measured,
+    }
 
 
 def data_sha256(packed: PackedDataset) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.degrade import degrade
 from bioface.learn.departures import draw_departures, with_grain
+from bioface.learn.larger import averaged
 from bioface.learn.lights import LightSampler, kind_shares, nearest_weights
 from bioface.learn.paint import Light, expose, white_balanced_raw
 from bioface.learn.parallel import empty_for_loader
@@ -121,6 +122,9 @@ class Relighter:
         Opened with `bioface.packed.read_packed`.
     size
         Side of the drawn photos, pixels.
+    factor
+        Photos are made so many times as large and averaged down: what spoils them does so at the
+        larger size, as with photos from which `bioface estimate` cuts a face.
     config, skin
         Defaults: `RelightConfig()`, the calibrated skin model.
     cameras
@@ -142,6 +146,7 @@ class Relighter:
         packed: PackedDataset,
         size: int = 128,
         *,
+        factor: int = 1,
         config: RelightConfig | None = None,
         skin: SkinModel | None = None,
         cameras: CameraModel | None = None,
@@ -152,7 +157,9 @@ class Relighter:
     ) -> None:
         self.packed = packed
         self.size = size
-        self.at_once = at_once or photos_at_once(size)
+        self.factor = factor
+        self._side = size * factor
+        self.at_once = at_once or photos_at_once(self._side)
         self.config = config or RelightConfig()
         self.skin = skin or SkinModel.load()
         self.cameras = cameras or CameraModel.load(name="training")
@@ -163,7 +170,7 @@ class Relighter:
         self.device = torch.device(device)
         self._clean = self.config.cleaned()
         self._singles = tuple(self.config.singles().values())
-        self._planes = Planes(packed, size)
+        self._planes = Planes(packed, self._side)
 
     @classmethod
     def for_test(
@@ -172,6 +179,7 @@ class Relighter:
         size: int,
         conditions: RelightConfig | Literal["clean", "full"],
         *,
+        factor: int = 1,
         database: str | os.PathLike[str] | None = None,
         skin: SkinModel | None = None,
         device: str | torch.device = "cpu",
@@ -188,6 +196,7 @@ class Relighter:
         return cls(
             packed,
             size,
+            factor=factor,
             config=named[conditions]() if isinstance(conditions, str) else conditions,
             skin=skin,
             measured=None if database is None else splits.cameras(database),
@@ -202,11 +211,16 @@ class Relighter:
 
         The same `rng` state gives the same batch.
         """
+        photo, targets = self._drawn(np.asarray(indices), rng)
+        return (photo, targets) if self.factor == 1 else averaged(photo, targets, self.factor)
+
+    def _drawn(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Targets]:
+        """What `draw` returns before anything is averaged."""
         config = self._condition(rng)
-        planes = self._moved(np.asarray(indices), self._placement(len(indices), config, rng))
-        image, side = (len(planes), 3, self.size, self.size), (self.size, self.size)
-        photo, linear, normals = (empty_for_loader(image, self.device) for _ in range(3))
-        maps = empty_for_loader((6, len(planes), *side), self.device)
+        planes = self._moved(indices, self._placement(len(indices), config, rng))
+        side = (self._side, self._side)
+        photo, linear, normals = (self._empty((len(planes), 3, *side)) for _ in range(3))
+        maps = self._empty((6, len(planes), *side))
         melanin_u, haemoglobin_u, diffuse, specular, mask, lips = maps
         mask.copy_(planes[:, MASK])
         lips.copy_(planes[:, LIPS])
@@ -231,7 +245,7 @@ class Relighter:
                 raw, mask[images].flatten(1), brightness[images], own, config, rng
             )
             expose(raw, part, own, scale, (clean, diffuse[images], specular[images]))
-            seen = clean if cast is None else with_grain(clean, cast.grain, rng)
+            seen = clean if cast is None else with_grain(clean, self.factor * cast.grain, rng)
             photo[images], tone = degrade(seen, part[:, COVERAGE], config.degrade, rng)
             tones.append(tone)
         return photo, Targets(
@@ -260,6 +274,12 @@ class Relighter:
         """
         equal = torch.ones(count, len(GROUPS), device=self.device)
         return self._light(equal, self._condition(rng), rng)[1]
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        """Room for what is drawn, in memory that a loader can hand over unless it is averaged."""
+        if self.factor > 1:
+            return torch.empty(shape, device=self.device)
+        return empty_for_loader(shape, self.device)
 
     def _condition(self, rng: np.random.Generator) -> RelightConfig:
         """What a batch is drawn by: everything, clean, or all but clean."""
@@ -293,9 +313,9 @@ class Relighter:
         )
 
     def _moved(self, indices: np.ndarray, affine: Tensor) -> Tensor:
-        """Planes (B, 20, size, size) of the samples, cropped, rolled and mirrored."""
+        """Planes (B, 20, side, side) of the samples, cropped, rolled and mirrored."""
         count = len(indices)
-        planes = torch.empty(count, PLANES, self.size, self.size, device=self.device)
+        planes = torch.empty(count, PLANES, self._side, self._side, device=self.device)
         for images in self._chunks(count):
             self._planes.crop(indices[images], affine[images], planes[images])
         return planes

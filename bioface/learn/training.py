@@ -72,6 +72,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "early_share": (0, 1),
     "early_size": SIZES,
     "evaluate": (1, math.inf),
+    "larger_share": (0, 1),
     "replay_batch": (1, math.inf),
     "score_minutes": (0, math.inf),
     "seed": (0, 2**63 - 1),
@@ -107,6 +108,8 @@ def check_options(options: Any) -> None:
         raise InputError(f"--learning-rate {rate:g}: must be at most {_HIGHEST_RATE:g}")
     if options.precision not in PRECISIONS:
         raise InputError(f"--precision {options.precision}: must be one of {', '.join(PRECISIONS)}")
+    if options.larger_share is not None and options.larger_data is None:
+        raise InputError("--larger-share is about larger faces: give --larger-data, too")
     check_devices(options.devices, options.batch)
     if getattr(options, "replay_batch", None) is not None:
         check_devices(options.devices, options.replay_batch, "--replay-batch")

@@ -9,8 +9,9 @@ from ellipsoids import CHANNELS, ellipsoid_sample  # noqa: E402
 
 from bioface.errors import InputError  # noqa: E402
 from bioface.learn import relight  # noqa: E402
-from bioface.learn.batches import RelitBatches  # noqa: E402
+from bioface.learn.batches import MixedBatches, RelitBatches  # noqa: E402
 from bioface.learn.conditions import WITHIN_SD, RelightConfig  # noqa: E402
+from bioface.learn.departures import with_grain  # noqa: E402
 from bioface.learn.fused import SWITCH, to_be_compiled  # noqa: E402
 from bioface.learn.planes import CHANNELS as PLANES  # noqa: E402
 from bioface.learn.planes import COVERAGE, MASK, NORMALS, move  # noqa: E402
@@ -18,7 +19,7 @@ from bioface.learn.relight import Relighter  # noqa: E402
 from bioface.learn.splits import split  # noqa: E402
 from bioface.packed import read_packed, write_packed  # noqa: E402
 from bioface.spectral.camera import CameraModel  # noqa: E402
-from bioface.spectral.colour import apply_tone  # noqa: E402
+from bioface.spectral.colour import apply_tone, srgb_decode  # noqa: E402
 from bioface.spectral.formation import Camera, decode  # noqa: E402
 from bioface.spectral.skin import SkinModel  # noqa: E402
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit  # noqa: E402
@@ -44,6 +45,74 @@ def test_batches_depend_on_seed_and_step_alone(packed):
     assert not torch.equal(first, next(batches)[0])
     assert not torch.equal(first, batch(packed, seed=1, step=3)[0])
     assert torch.equal(truth.b, batch(packed, step=3)[1].b)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_larger_photos_are_averaged_down(packed, factor):
+    """As one draw of their own size, averaged in linear light; truth over the skin of a square."""
+    indices, config = np.arange(6), RelightConfig(clean_share=0, single_share=0)
+    of_size = Relighter(packed, 24 * factor, config=config)
+    relighter = Relighter(packed, 24, factor=factor, config=config)
+    photo, truth = relighter.draw(indices, np.random.default_rng(4))
+    large, whole = of_size.draw(indices, np.random.default_rng(4))
+    assert photo.shape == (6, 3, 24, 24)
+
+    def squares(values):
+        return values.reshape(*values.shape[:-2], 24, factor, 24, factor).mean((-3, -1))
+
+    ungrained = truth.departing == 0  # grain is scaled to the size that is read
+    torch.testing.assert_close(
+        srgb_decode(photo[ungrained]), squares(srgb_decode(large[ungrained])), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(truth.mask, squares(whole.mask))
+    torch.testing.assert_close(
+        truth.melanin_u * truth.mask.clamp_min(1e-3), squares(whole.melanin_u * whole.mask)
+    )
+    linear = squares(whole.linear.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(truth.linear, linear)
+    length = truth.normals.square().sum(1)
+    assert ((length - 1).abs() < 1e-4)[truth.mask > 0.5].all()
+    assert (length[truth.mask <= 0.5] == 0).all()
+    assert torch.equal(truth.b, whole.b)
+
+
+def test_larger_photos_have_less_noise(packed):
+    noisy = RelightConfig.full().singles()["noise"]
+    noisy = dataclasses.replace(
+        noisy, degrade=dataclasses.replace(noisy.degrade, noise_percent=(3.0, 3.0))
+    )
+
+    def noise(factor):
+        relighter = Relighter(packed, 24, factor=factor, config=noisy)
+        photo, truth = relighter.draw(np.arange(12), np.random.default_rng(0))
+        error = srgb_decode(photo).permute(0, 2, 3, 1) - truth.linear
+        return float(error[(truth.mask > 0.95) & (truth.linear.amax(-1) < 0.8)].std())
+
+    assert noise(2) == pytest.approx(noise(1) / 2, rel=0.15)
+
+
+def test_grain_is_that_of_the_size_that_is_read():
+    clean = torch.full((4, 3, 64, 64), 0.3)
+    deviation, squares = torch.full((4,), 0.05), torch.nn.functional.avg_pool2d
+    as_read = with_grain(clean, deviation, np.random.default_rng(0))
+    larger = squares(with_grain(clean, 2 * deviation, np.random.default_rng(0)), 2)
+    assert float(larger.std()) == pytest.approx(float(as_read.std()), rel=0.05)
+
+
+def test_mixed_batches_are_of_either_source(packed):
+    first, second = (
+        RelitBatches(Relighter(packed, 24, factor=factor), np.arange(len(packed)), 2, 7)
+        for factor in (1, 2)
+    )
+    mixed = MixedBatches(first, second, 0.4)
+    of_second = 0
+    for step in range(40):
+        photo, alone = mixed.at(step)[0], [source.at(step)[0] for source in (first, second)]
+        assert [torch.equal(photo, other) for other in alone].count(True) == 1
+        of_second += torch.equal(photo, alone[1])
+    assert 8 <= of_second <= 24
+    assert torch.equal(MixedBatches(first, second, 0.0).at(3)[0], first.at(3)[0])
+    assert torch.equal(MixedBatches(first, second, 1.0).at(3)[0], second.at(3)[0])
 
 
 @pytest.mark.parametrize("size", [24, 64])  # few pixels, and enough for compiled loops

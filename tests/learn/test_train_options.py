@@ -24,6 +24,10 @@ WRONG = [
     ("--minutes", "nan", "must be more than 0, finite"),
     ("--minutes", "inf", "must be more than 0, finite"),
 ]
+SHARES = [
+    ("--larger-share", "1.5", "must be at most 1"),
+    ("--larger-share", "0.5", "is about larger faces: give --larger-data, too"),
+]
 SIZES = [("--size", "-3", "must be at least 32"), ("--size", "4096", "must be at most 1024")]
 
 
@@ -34,7 +38,7 @@ def refused(arguments, capsys):
     return error
 
 
-@pytest.mark.parametrize(("name", "value", "message"), WRONG + SIZES)
+@pytest.mark.parametrize(("name", "value", "message"), WRONG + SHARES + SIZES)
 def test_pretrain_names_the_option(pack_path, tmp_path, capsys, name, value, message):
     out = tmp_path / "run"
     error = refused(["pretrain", "--data", str(pack_path), "--out", str(out), name, value], capsys)
@@ -61,6 +65,7 @@ def test_crops_to_begin_with_are_no_larger(pack_path, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--replay-batch", "0", "--data", "a.pack"], "--replay-batch 0: must be at least 1"),
+        (["--larger-data", "a.pack"], "--larger-data is about rendered faces: give --data, too"),
         (["--replay-batch", "4"], "--replay-batch is about rendered faces: give --data, too"),
         (["--camera-database", "a.npz"], "--camera-database is about rendered faces"),
         (

@@ -206,6 +206,46 @@ def test_training_goes_on_from_weights_at_another_size(pack_path, tmp_path):
     torch.testing.assert_close(a.encoder.stem.weight, b.encoder.stem.weight)
 
 
+@pytest.fixture(scope="module")
+def larger_pack_path(pack_path, tmp_path_factory):
+    """The middle of the same samples at 64 pixels."""
+    packed, path = read_packed(pack_path), tmp_path_factory.mktemp("larger") / "larger.pack"
+    images = (image[:, 8:40, 8:40].repeat(2, 1).repeat(2, 2) for image in packed.images)
+    write_packed(path, CHANNELS, images, packed.header["samples"], (64, 64))
+    return path
+
+
+def test_larger_photos_take_their_share_of_the_batches(pack_path, larger_pack_path, tmp_path):
+    """With a share of 0 as without them; what the network reads of them is told apart."""
+    larger = {"larger_data": larger_pack_path}
+    reports = {}
+    for name, chosen in {
+        "without": {},
+        "none": larger | {"larger_share": 0.0},
+        "all": larger | {"larger_share": 1.0},
+    }.items():
+        reports[name] = pretraining.pretrain(options(pack_path, tmp_path / name, steps=2, **chosen))
+    weights = {
+        name: load_weights(tmp_path / name / "weights.safetensors").encoder.stem.weight
+        for name in reports
+    }
+    assert torch.equal(weights["without"], weights["none"])
+    assert not torch.equal(weights["without"], weights["all"])
+    assert "larger" not in reports["without"]
+    assert reports["all"]["larger"]["samples"] == reports["all"]["samples"]
+    assert reports["all"]["larger"]["clean"]["melanin"]["rmse"] > 0
+    assert reports["all"]["settings"]["larger_data_sha256"]
+
+
+def test_larger_photos_are_two_or_more_times_as_large(pack_path, tmp_path):
+    chosen = options(pack_path, tmp_path / "run", steps=1, size=48, larger_data=pack_path)
+    with pytest.raises(
+        InputError, match=r"samples of 48 pixels; .* 48 need two, three .*\(96, 144"
+    ):
+        pretraining.pretrain(chosen)
+    assert not (tmp_path / "run").exists()
+
+
 def test_samples_without_skin_are_told_before_training(tmp_path):
     image = ellipsoid_sample(np.random.default_rng(0))
     image[CHANNELS.index("mask")] = 0
