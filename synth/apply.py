@@ -14,6 +14,8 @@ from synth.launcher import USER_FOLDER
 
 PICTURES = ("before.png", "after.png")
 BLEND = "head.blend"
+_ENDS = {".png": b"IEND\xaeB`\x82", ".blend": b"\xb1\xea\x92\x8f"}
+"""Last bytes of whole files: of a PNG, and of a compressed .blend, whose frames end in a table."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     ------
     BiofaceError
         A value, the estimate or the head cannot be used, a result exists, the folder cannot be
-        written, or Blender is missing.
+        written, the disk is full, or Blender is missing.
     """
     _check(options)
     from bioface.atomic import replacing
@@ -98,9 +100,9 @@ def run(options: argparse.Namespace) -> None:
                 f"rendering {name}: melanin x {gains[0]:g}, haemoglobin x {gains[1]:g}", flush=True
             )
             set_gains(made, *gains)
-            with quiet():
+            with quiet(), _whole(paths[name], options.out / name):
                 render_picture(bpy, paths[name], options.size, options.samples)
-        with quiet():
+        with quiet(), _whole(paths[BLEND], options.out / BLEND):
             save_blend(bpy, paths[BLEND])
     if options.overwrite:  # tiles that this head does not have
         for former in options.out.glob("maps.[0-9][0-9][0-9][0-9].exr"):
@@ -124,6 +126,24 @@ def _folder(path: Path) -> Iterator[None]:
             for place in made:
                 place.rmdir()
         raise
+
+
+@contextmanager
+def _whole(written: Path, target: Path) -> Iterator[None]:
+    """Check the file that Blender writes in the block: it may cut one short without a word.
+
+    Raises
+    ------
+    BiofaceError
+        It is not whole; the message names `target`.
+    """
+    wrong = f"{target}: Blender could not write it; is the disk full?"
+    try:
+        yield
+    except RuntimeError as error:
+        raise BiofaceError(wrong) from error
+    if not written.read_bytes().endswith(_ENDS[target.suffix]):
+        raise BiofaceError(wrong)
 
 
 @contextmanager

@@ -200,7 +200,10 @@ def _give_up(writer: DatasetWriter, report: dict[str, Any], failed: dict[int, st
 
 def versions_of(info: DatasetInfo) -> dict[str, str]:
     """What render processes shall have, too; `Job.versions`."""
-    return {"code": info.config["code"], "bpy": info.bpy, "heads": info.heads["asset_hash"]}
+    found = {"code": info.config["code"], "bpy": info.bpy, "heads": info.heads["asset_hash"]}
+    if "spectra" in info.config:
+        found["spectra"] = info.config["spectra"]
+    return found
 
 
 def make_jobs(
@@ -220,13 +223,13 @@ def make_jobs(
             size=settings.size,
             samples=settings.samples,
             seed=settings.seed,
-            heads=_absolute(settings.heads),
+            heads=settings.heads if settings.heads in NAMES else _absolute(settings.heads),
             sampling=settings.sampling.to_dict(),
             skin_model=settings.skin_model,
             occlusion=settings.occlusion,
             indirect=settings.indirect,
             kind=settings.kind,
-            spectra=settings.spectra and str(Path(settings.spectra).expanduser().resolve()),
+            spectra=settings.spectra and _absolute(settings.spectra),
             device=settings.device,
             versions=versions,
             threads=threads,
@@ -247,9 +250,9 @@ def publish(writer: DatasetWriter, report: dict[str, Any]) -> None:
     )
 
 
-def _absolute(heads: str) -> str:
-    """A path among head names made absolute: render processes may run elsewhere."""
-    return heads if heads in NAMES else str(Path(heads).expanduser().resolve())
+def _absolute(path: str) -> str:
+    """For render processes, which may run elsewhere; links keep their name and neighbours."""
+    return str(Path(path).expanduser().absolute())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import platform
 import re
 import selectors
 import shutil
@@ -17,9 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bioface.errors import BiofaceError, MissingDependencyError, install_advice
+from bioface.errors import BiofaceError, InputError, MissingDependencyError, install_advice
 from synth.blender.device import Device
 from synth.dataset.schema import sample_id
+from synth.dataset.write import file_hash
 from synth.launcher import child_environment, python_command
 
 CHILD = ("-m", "synth.blender.child")
@@ -31,6 +34,7 @@ SEARCH = ("-m", "synth.blender.device")
 Reports = Generator[dict[str, Any], None, None]
 
 _FAREWELL = ("Blender quit",)
+_UNREADABLE = "Error during deserialization"  # what Dask's scheduler says without our modules
 _ATTEMPTS = 2  # processes that may die on one sample before the run stops
 
 
@@ -51,7 +55,7 @@ class Job:
         Kind of device: `cpu` or one of `synth.blender.device.GPUS`.
     versions
         What the render process shall have, too: hash of the `code`, version of `bpy`, hash of the
-        `heads`.
+        `heads` and, off-model, of the file of `spectra`.
     threads
         Render threads; 0 uses all cores.
     """
@@ -74,9 +78,16 @@ class Job:
 
 
 class RenderProcess:
-    """A running child; `pending` are the samples it has not reported."""
+    """A running child; `pending` are the samples it has not reported.
+
+    Raises
+    ------
+    BiofaceError
+        The file of measured spectra is not the one of the dataset.
+    """
 
     def __init__(self, job: Job) -> None:
+        _check_spectra(job)
         self.job = job
         self.pending = deque(job.indices)
         self._buffer = b""
@@ -201,7 +212,7 @@ def connect(address: str) -> Iterator[Any]:
     Raises
     ------
     BiofaceError
-        The scheduler does not answer or was lost, or workers keep dying.
+        The scheduler does not answer, was lost or lacks bioface, or workers keep dying.
     MissingDependencyError
         `distributed` is not installed.
     """
@@ -211,28 +222,79 @@ def connect(address: str) -> Iterator[Any]:
         raise MissingDependencyError(
             f"--scheduler needs Dask, run: {install_advice('cluster')}"
         ) from error
-    try:
-        client = Client(address)
-    except (OSError, ValueError) as error:
-        raise BiofaceError(f"--scheduler {address}: no Dask scheduler answers there") from error
-    with client:
+    with _unsaid("distributed", "distributed.client"):
         try:
-            yield client
-        except KilledWorker as error:
-            raise BiofaceError(
-                f"--scheduler {address}: workers keep dying on one batch, out of memory "
-                "perhaps; see their logs, then run the same command again"
-            ) from error
-        except CancelledError as error:
-            raise BiofaceError(
-                f"--scheduler {address}: the scheduler was lost; start it, then run the same "
-                "command again"
-            ) from error
+            client = Client(address)
+        except (OSError, ValueError) as error:
+            raise BiofaceError(f"--scheduler {address}: no Dask scheduler answers there") from error
+        with client:
+            try:
+                yield client
+            except KilledWorker as error:
+                raise BiofaceError(
+                    f"--scheduler {address}: workers keep dying on one batch, out of memory "
+                    "perhaps; see their logs, then run the same command again"
+                ) from error
+            except CancelledError as error:
+                raise BiofaceError(
+                    f"--scheduler {address}: the scheduler was lost; start it, then run the same "
+                    "command again"
+                ) from error
+            except RuntimeError as error:
+                if _UNREADABLE not in str(error):
+                    raise
+                raise BiofaceError(
+                    f"--scheduler {address}: the scheduler cannot read what it is asked; install "
+                    "this version of bioface where it and its workers run"
+                ) from error
+
+
+@contextmanager
+def _unsaid(*names: str) -> Iterator[None]:
+    """Keep tracebacks that a library logs off the terminal, where one line says what they mean."""
+    loggers = [logging.getLogger(name) for name in names]
+    former = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, former, strict=True):
+            logger.setLevel(level)
 
 
 def render_batch(job: Job) -> list[dict[str, Any]]:
-    """Render one job in a child process; its reports, errors as in `run_jobs`."""
-    return list(run_jobs([job], 1))
+    """Render one job in a child process; its reports.
+
+    Raises
+    ------
+    BiofaceError
+        As `run_jobs`; or this machine does not share the dataset's folder.
+    """
+    try:
+        return list(run_jobs([job], 1))
+    except OSError as error:
+        raise BiofaceError(
+            f"{platform.node()}: {job.partial}: cannot be written ({error.strerror or error}); "
+            "workers of a scheduler must share the dataset's folder"
+        ) from error
+
+
+def _check_spectra(job: Job) -> None:
+    """Raise unless the measured spectra are those that the command was started with."""
+    if job.spectra is None:
+        return
+    try:
+        same = file_hash(job.spectra) == job.versions["spectra"]
+    except OSError as error:
+        raise InputError(
+            f"{platform.node()}: {job.spectra}: cannot be read ({error.strerror})"
+        ) from error
+    if not same:
+        raise BiofaceError(
+            f"{platform.node()}: {job.spectra}: is not the file that the command was started with; "
+            "have the same everywhere and run it again"
+        )
 
 
 def find_device(wanted: str, scheduler: str | None = None) -> Device:

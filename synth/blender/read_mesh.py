@@ -64,8 +64,7 @@ def read_mesh(path: Path, object_name: str = "") -> dict[str, np.ndarray]:
         else:
             bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
     except RuntimeError as error:
-        reason = str(error).removeprefix("Error: ").strip().splitlines()[0]
-        raise InputError(f"{path}: Blender cannot read this file ({reason})") from error
+        raise InputError(f"{path}: Blender cannot read this file ({_reason(error)})") from error
     if object_name:
         _show(bpy, path, object_name)
     pieces = _pieces(bpy.context.evaluated_depsgraph_get(), object_name)
@@ -74,6 +73,15 @@ def read_mesh(path: Path, object_name: str = "") -> dict[str, np.ndarray]:
     if path.suffix.lower() == ".glb":
         pieces = [_welded(piece) for piece in pieces]
     return _joined(pieces)
+
+
+def _reason(error: RuntimeError) -> str:
+    """The line of what an operator says that tells most: of a traceback its last."""
+    first, *others = str(error).removeprefix("Error: ").strip().splitlines()
+    if not first.startswith("Python: Traceback"):
+        return first
+    said = [line for line in others if line[:1].strip() and not line.startswith("Location: ")]
+    return said[-1] if said else first
 
 
 def _show(bpy: Any, path: Path, name: str) -> None:

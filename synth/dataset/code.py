@@ -18,6 +18,7 @@ SOURCES = (
     "synth/blender/compat.py",
     "synth/blender/device.py",
     "synth/blender/passes.py",
+    "synth/blender/read_mesh.py",
     "synth/blender/render.py",
     "synth/blender/images.py",
     "synth/blender/scene.py",

@@ -15,6 +15,7 @@ import numpy as np
 from bioface import SkinModel
 from bioface.errors import InputError
 from bioface.evaluate.validate_skin import read_spectra
+from bioface.npz import read_npz
 from bioface.spectral.colour import (
     ITA_CLASSES,
     ita,
@@ -40,6 +41,7 @@ SITES = {
 FEWEST = 20
 """People below which a group is not compared."""
 
+_NAMES = ("subject", "site", "group")
 _FEWEST_PIXELS = 20
 _DIRECTIONS = 100
 _QUANTILES = (np.arange(200) + 0.5) / 200
@@ -90,15 +92,20 @@ def measured_colours(path: str | os.PathLike[str]) -> SkinColours:
     Raises
     ------
     InputError
-        The file cannot be used or holds no site of `SITES`.
+        The file cannot be used, does not cover 400-700 nm or holds no site of `SITES`.
     """
     wavelength, reflectance = read_spectra(path)
-    with np.load(path) as file:
-        missing = {"subject", "site", "group"} - set(file)
-        if missing:
-            raise InputError(f"{path}: holds no array {min(missing)!r}")
-        subject, site, group = (file[name] for name in ("subject", "site", "group"))
     grid = WAVELENGTHS <= 700
+    if wavelength[0] > WAVELENGTHS[grid][0] or wavelength[-1] < WAVELENGTHS[grid][-1]:
+        raise InputError(f"{path}: its spectra must cover 400-700 nm")
+    arrays = read_npz(path, _NAMES, f"spectra of people have {', '.join(_NAMES)}, one a spectrum")
+    for name in _NAMES:
+        if arrays[name].shape != (len(reflectance),):
+            raise InputError(
+                f"{path}: {name} has shape {arrays[name].shape}; one for each of the "
+                f"{len(reflectance)} spectra is needed"
+            )
+    subject, site, group = (arrays[name] for name in _NAMES)
     weights = reflectance_weights()[grid]
     spectra = np.stack([np.interp(WAVELENGTHS[grid], wavelength, row) for row in reflectance])
     lab = xyz_to_lab((spectra - SkinModel.load().specular_offset) @ weights, weights.sum(0))
@@ -230,13 +237,20 @@ def tone_table(measured: SkinColours, generated: SkinColours) -> Iterable[str]:
 
 
 def site_table(measured: SkinColours, generated: SkinColours) -> Iterable[str]:
-    """Markdown: how sites differ from their face, mean (deviation) over people, in L*, a*, b*."""
+    """Markdown: how sites differ from their face, mean (deviation) over people, in L*, a*, b*.
+
+    A site that nobody shows has dashes.
+    """
     yield "| site | measured L* | a* | b* | rendered L* | a* | b* |"
     yield "|---" * 7 + "|"
     for name in SITES:
         cells = [name]
         for colours in (measured, generated):
             difference = colours.sites[name] - colours.face
-            mean, spread = np.nanmean(difference, 0), np.nanstd(difference, 0)
+            difference = difference[~np.isnan(difference).any(1)]
+            if not len(difference):
+                cells += ["-"] * 3
+                continue
+            mean, spread = difference.mean(0), difference.std(0)
             cells += [f"{m:+.1f} ({s:.1f})" for m, s in zip(mean, spread, strict=True)]
         yield "| " + " | ".join(cells) + " |"

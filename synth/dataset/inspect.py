@@ -254,8 +254,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`bioface-synth inspect`."""
     dataset = Dataset(options.folder)
-    found, sheet = statistics(dataset), write_contact_sheet(dataset)
-    for line in describe(dataset, found):
+    for line in describe(dataset, statistics(dataset)):
         print(line)
-    print(f"contact sheet: {sheet}")
+    print(f"contact sheet: {write_contact_sheet(dataset)}")
     return 0

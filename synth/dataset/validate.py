@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,8 @@ from synth.sample.config import SampleConfig
 from synth.sample.scene import sample_scene
 from synth.scene import Scene
 
-_RECOMPOSITION = re.compile(r" (\d{6,}): .*recomposition error (\S+)$")
+_RECOMPOSITION = re.compile(r" (\d{6,}): .*?recomposition error ([^\s,]+)")
+_ROUNDING = 1e-5  # records keep six decimals of some values
 _RANGES = {"melanin": MELANIN_RANGE, "haemoglobin": HAEMOGLOBIN_RANGE}
 
 
@@ -58,7 +61,7 @@ def redraw(dataset: Dataset, index: int, provider: HeadProvider) -> Scene:
     rng = np.random.default_rng(np.random.SeedSequence([info.seed, index]))
     scene = sample_scene(rng, SampleConfig.from_dict(info.config["sampling"]), provider)
     stored = dataset.record(index)
-    changed = [name for name, value in scene.record.items() if stored.get(name) != value]
+    changed = [name for name, value in scene.record.items() if not _same(stored.get(name), value)]
     if changed:
         raise InputError(
             f"{dataset.folder}: sample {index} is drawn otherwise by this version "
@@ -67,16 +70,30 @@ def redraw(dataset: Dataset, index: int, provider: HeadProvider) -> Scene:
     return scene
 
 
+def _same(stored: Any, drawn: Any) -> bool:
+    """Whether two parts of a record are equal but for rounding, which differs between machines."""
+    if isinstance(stored, dict) and isinstance(drawn, dict):
+        return stored.keys() == drawn.keys() and all(_same(stored[k], drawn[k]) for k in drawn)
+    if isinstance(stored, list) and isinstance(drawn, list):
+        return len(stored) == len(drawn) and all(map(_same, stored, drawn))
+    if isinstance(stored, float) and isinstance(drawn, float):
+        return math.isclose(stored, drawn, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    return bool(stored == drawn)
+
+
 def pigment_error(dataset: Dataset, provider: HeadProvider, count: int) -> PigmentError:
     """Compare up to `count` samples spread over those seen through a pinhole.
 
     Raises
     ------
     InputError
-        As `redraw`; or every picture was taken through a lens.
+        As `redraw`; `count` is below 1; or every picture was taken through a lens, or those
+        compared show no sure skin.
     """
     from tqdm import tqdm
 
+    if count < 1:
+        raise InputError(f"{count} samples to compare: must be at least 1")
     sharp = [i for i in dataset.indices if not dataset.record(i)["view"]["aperture_cm"]]
     if not sharp:
         raise InputError(f"{dataset.folder}: holds no picture without defocus to compare")
@@ -94,6 +111,8 @@ def pigment_error(dataset: Dataset, provider: HeadProvider, count: int) -> Pigme
                 difference = np.abs(stored - to_unit(getattr(maps, name)[skin], limits))
                 found[kind].setdefault(name, []).append(difference)
         masks.append(np.abs(channels["mask"] - filtered.mask).ravel())
+    if not sum(map(len, found["centre"]["melanin"])):
+        raise InputError(f"{dataset.folder}: no picture of those compared shows enough skin")
     joined = {
         kind: {name: np.concatenate(values) for name, values in errors.items()}
         for kind, errors in found.items()

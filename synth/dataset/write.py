@@ -98,6 +98,8 @@ class DatasetWriter:
         self._lock: IO[str] | None = None
         self._manifest: IO[str] | None = None
         try:
+            if self.folder.is_file():
+                raise InputError(f"{self.folder}: is a file, not a folder; use another --out")
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(self.folder)
             self._check_or_write(info)
@@ -193,6 +195,12 @@ class DatasetWriter:
         if (self.folder / MANIFEST_FILE).exists():
             raise InputError(
                 f"{self.folder}: has a manifest but no {DATASET_FILE}; use another --out"
+            )
+        samples = self.folder / SAMPLES_FOLDER
+        if samples.exists() and any(samples.iterdir()):
+            raise InputError(
+                f"{samples}: holds files of no dataset (there is no {DATASET_FILE} beside it), "
+                "which samples could replace; use another --out"
             )
         write_text(self.folder / DATASET_FILE, info.to_json())
 

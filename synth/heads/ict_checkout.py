@@ -88,7 +88,7 @@ def read_checkout(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no {_FOLDER}/generic_neutral_mesh.obj; is this ICT-FaceKit?")
     try:
         names = sorted(json.loads((model / _LIST).read_text())["expressions"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{model / _LIST}: no list of expressions") from error
     mesh = read_obj(neutral, material_only=True)
     stems = [*(f"identity{k:03d}" for k in range(_IDENTITIES)), *names]

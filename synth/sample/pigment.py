@@ -116,7 +116,8 @@ def painted_pigment(
     uv = np.zeros((len(head.vertices), 2))
     uv[head.faces[corner]] = head.uv[corner]
     height, width = head.pigment.shape[:2]
-    column, row = (uv[vertices] % 1 * [width, height]).astype(int).T
+    texel = (uv[vertices] % 1 * [width, height]).astype(int)
+    column, row = np.minimum(texel, [width - 1, height - 1]).T  # of -1e-17, % 1 makes 1
     pigment = head.pigment[height - 1 - row, column].astype(np.float64)
     melanin, haemoglobin = np.median(pigment, 0)
     record = {
@@ -248,5 +249,6 @@ def _melanin_of(angle: float, haemoglobin: float) -> float:
     """Volume fraction that gives skin with so much blood an ITA of `angle` degrees."""
     melanin, epidermis = _epidermis()
     reflectance = epidermis * SkinModel.load().dermis(np.float64(haemoglobin))
-    angles = ita(xyz_to_lab(reflectance_to_xyz(reflectance)))
+    # In columns, so that the last bit is the same wherever they lie: see `shapes.polar_angle`.
+    angles = ita(np.asfortranarray(xyz_to_lab(reflectance_to_xyz(reflectance))))
     return float(np.interp(-angle, -angles, melanin))

@@ -1,9 +1,14 @@
 """Holding a set against what it was made from, without Blender."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made_datasets import channels as made_channels
-from made_datasets import info, record
+from made_datasets import info, record, stage
 
 from bioface.errors import InputError
 from bioface.spectral.colour import ITA_CLASSES
@@ -11,6 +16,8 @@ from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.population import UNIFORM
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import MELANIN_RANGE, from_unit, to_unit
+from synth import generate
+from synth.dataset import validate
 from synth.dataset.authored import authored_pigment
 from synth.dataset.colours import (
     SkinColours,
@@ -141,9 +148,25 @@ def test_pigment_error_is_what_was_added(drawn, provider):
     assert "melanin, under the pixel filter: median 0.03" in text
 
 
+def test_nothing_to_compare_is_said(drawn, provider, monkeypatch):
+    with pytest.raises(InputError, match="0 samples to compare"):
+        pigment_error(drawn, provider, 0)
+    monkeypatch.setattr(validate, "sure_skin", lambda channels: np.zeros((PIXELS, PIXELS), bool))
+    with pytest.raises(InputError, match="no picture of those compared shows enough skin"):
+        pigment_error(drawn, provider, 1)
+
+
 def test_a_scene_of_other_samplers_or_heads_is_refused(drawn, provider, monkeypatch):
     monkeypatch.setitem(drawn.info.heads, "asset_hash", "1" * 64)
     with pytest.raises(InputError, match="give those heads"):
+        redraw(drawn, 0, provider)
+    monkeypatch.undo()
+    stored = drawn.record(0)
+    stored["pigment"]["melanin_u"] *= 1 + 1e-15  # the last bit differs between machines
+    monkeypatch.setattr(Dataset, "record", lambda *_: stored)
+    redraw(drawn, 0, provider)
+    stored["pigment"]["melanin_u"] *= 1.01
+    with pytest.raises(InputError, match="'pigment' differs"):
         redraw(drawn, 0, provider)
     monkeypatch.undo()
     monkeypatch.setitem(drawn.info.config, "sampling", {**PLAIN.to_dict(), "yaw": 10.0})
@@ -166,6 +189,14 @@ def test_recomposition_errors_are_those_of_the_log(tmp_path):
     np.testing.assert_allclose(recomposition_errors(publish(tmp_path / "a", 2)), [1e-7, 2e-7])
     with pytest.raises(InputError, match=r"run\.log: has no recomposition error"):
         recomposition_errors(publish(tmp_path / "b", 1, log=False))
+
+
+def test_recomposition_errors_of_samples_that_took_a_second_pattern_are_found(tmp_path):
+    with DatasetWriter(tmp_path, info()) as writer:
+        generate.publish(writer, stage(writer.partial, 0))
+        reason = "the passes do not add up to the image: relative error 2.0e-05"
+        generate.publish(writer, {**stage(writer.partial, 1), "retried": reason})
+    np.testing.assert_allclose(recomposition_errors(Dataset(tmp_path)), [3e-7, 3e-7])
 
 
 def people(seed, count, shift=0.0):
@@ -228,11 +259,41 @@ def test_measured_colours_are_of_diffuse_light_by_person_and_site(tmp_path):
     [
         ({"site": None}, "holds no array 'site'"),
         ({"site": np.array(["arm", "leg", "toe"])}, "holds no spectrum of forehead"),
+        ({"site": np.array(["cheek"])}, r"site has shape \(1,\); one for each of the 3 spectra"),
+        ({"group": np.array([None] * 3)}, "not a readable npz file"),
+        ({"wavelength": np.linspace(450, 650, 31)}, "must cover 400-700 nm"),
     ],
 )
 def test_unusable_spectra_are_named(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         measured_colours(spectra_file(tmp_path / "s.npz", **changes))
+
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "validate_dataset"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--authored", "0"], "--authored 0: must be at least 1"),
+        (["--out", "figures"], "--out figures: dataset-colours.png shows colours, which need"),
+        (["--spectra", "s.npz", "--out", "s.npz"], "s.npz is not a folder"),
+        (["--spectra", "s.npz"], "s.npz: holds 2 people; 20 or more"),
+    ],
+)
+def test_the_script_says_before_any_work_what_cannot_be_done(tmp_path, arguments, message):
+    spectra_file(tmp_path / "s.npz")
+    ran = subprocess.run(
+        [sys.executable, SCRIPT, "nowhere", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
+    )
+    assert ran.returncode == 1
+    assert message in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["s.npz"]
 
 
 def test_rendered_colours_are_medians_by_site(tmp_path):
@@ -254,3 +315,14 @@ def test_tables_name_every_tone_and_site():
         assert f"| {name} |" in text
     assert "drawn evenly" in text
     assert len(list(site_table(measured, generated))) == 2 + 4
+
+
+def test_a_site_that_nobody_shows_has_dashes():
+    def colours(*shown):
+        sites = {name: np.full((30, 3), np.nan) for name in ("forehead", "nose", "cheek", "chin")}
+        return SkinColours(sites | {name: people(0, 30) for name in shown}, np.full(30, UNIFORM))
+
+    rows = list(site_table(colours("cheek"), colours("cheek", "nose")))
+    (nose,) = [row for row in rows if row.startswith("| nose |")]
+    assert nose.startswith("| nose | - | - | - | +0.0 (0.0) |")
+    assert "nan" not in "".join(rows)

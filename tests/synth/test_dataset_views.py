@@ -174,6 +174,15 @@ def test_inspect_command_writes_the_sheet_and_prints(folder, capsys):
     assert (folder / "contact_sheet.png").stat().st_size > 0
 
 
+def test_inspect_prints_what_it_found_though_the_sheet_cannot_be_written(folder, capsys):
+    (folder / "contact_sheet.png").mkdir()  # fails as on a read-only drive
+    assert cli.main(["inspect", str(folder)]) == 1
+    captured = capsys.readouterr()
+    assert "3 samples of 16 px" in captured.out
+    assert "contact_sheet.png: cannot be written" in captured.err
+    assert captured.err.count("\n") == 1
+
+
 def test_a_forgotten_file_to_pack_into_is_said_before_any_work(folder, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

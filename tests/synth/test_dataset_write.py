@@ -168,10 +168,25 @@ def test_a_manifest_that_meets_a_full_disk_leaves_nothing_behind(tmp_path):
     assert Dataset(tmp_path).indices == [0]
 
 
+def test_files_of_others_are_not_replaced(tmp_path):
+    mine = tmp_path / "samples" / "000000.exr"
+    mine.parent.mkdir()
+    DatasetWriter(tmp_path, info()).close()  # empty, as good as none
+    (tmp_path / "dataset.json").unlink()
+    (tmp_path / "manifest.jsonl").unlink()
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"samples: holds files of no dataset .*another --out"):
+        DatasetWriter(tmp_path, info())
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "dataset.json").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BiofaceError, match="file/set: cannot be written"):
         DatasetWriter(tmp_path / "file" / "set", info())
+    with pytest.raises(InputError, match="file: is a file, not a folder; use another --out"):
+        DatasetWriter(tmp_path / "file", info())
 
 
 def test_channels_must_be_complete(tmp_path):

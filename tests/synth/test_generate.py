@@ -1,4 +1,8 @@
+import json
+import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +15,7 @@ from synth.blender import child
 from synth.blender.device import Device
 from synth.blender.passes import RenderCheckError
 from synth.dataset.read import Dataset
+from synth.dataset.write import file_hash
 from synth.generate import Settings, make_jobs
 
 HEADS = SimpleNamespace(name="procedural", asset_hash="0" * 64)
@@ -273,6 +278,49 @@ def test_an_error_of_a_process_names_the_sample(children, tmp_path):
         run(tmp_path, workers=1)
 
 
+def off_model_job(tmp_path):
+    spectra, partial = tmp_path / "spectra.npz", tmp_path / "partial"
+    spectra.write_bytes(b"measured")
+    partial.mkdir()
+    made = Settings(count=1, size=16, kind="off-model", spectra=str(spectra))
+    (job,) = make_jobs(partial, [0], made, {"spectra": file_hash(spectra)})
+    return job, spectra
+
+
+def test_other_spectra_than_those_of_the_set_are_refused_before_a_render(children, tmp_path):
+    children("pass")
+    job, spectra = off_model_job(tmp_path)
+    assert [report["index"] for report in processes.run_jobs([job], 1)] == [0]
+    spectra.write_bytes(b"others")
+    with pytest.raises(BiofaceError, match=r"spectra\.npz: is not the file"):
+        list(processes.run_jobs([job], 1))
+    spectra.unlink()
+    with pytest.raises(InputError, match=r"spectra\.npz: cannot be read"):
+        list(processes.run_jobs([job], 1))
+
+
+def test_render_processes_are_told_what_the_set_was_described_with(monkeypatch, tmp_path):
+    monkeypatch.setattr(generate, "require_bpy", lambda: "4.5.15")
+    monkeypatch.setattr(generate, "load_provider", lambda name: HEADS)
+    monkeypatch.setattr(generate.Residuals, "load", lambda path, model: None)
+    _, spectra = off_model_job(tmp_path)
+    info = Settings(count=1, kind="off-model", spectra=str(spectra)).info()
+    assert generate.versions_of(info)["spectra"] == file_hash(spectra)
+    assert "spectra" not in generate.versions_of(Settings(count=1).info())
+
+
+def test_a_linked_head_keeps_its_name_and_what_stands_beside_it(tmp_path):
+    (tmp_path / "blob").write_text("v 0 0 0\n")
+    link = tmp_path / "hero.obj"
+    link.symlink_to("blob")
+    (job,) = make_jobs(tmp_path, [0], Settings(count=1, heads=str(link)), {})
+    assert job.heads == str(link)
+    (job,) = make_jobs(tmp_path, [0], Settings(count=1, heads="hero.obj"), {})
+    assert job.heads == str(Path("hero.obj").absolute())
+    (job,) = make_jobs(tmp_path, [0], Settings(count=1, heads="ict-facekit"), {})
+    assert job.heads == "ict-facekit"
+
+
 def test_no_dask_names_the_command(rendered, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependencyError, match=r"pip install '\.\[cluster\]'"):
@@ -298,6 +346,97 @@ def test_batches_run_as_tasks_of_a_dask_cluster(children, tmp_path):
     with cluster, processes.connect(cluster.scheduler_address) as client:
         reports = list(processes.run_jobs_on_cluster(jobs, client))
     assert sorted(report["index"] for report in reports) == [0, 1, 2]
+
+
+def test_a_worker_that_does_not_share_the_folder_says_so(tmp_path):
+    (job,) = make_jobs(tmp_path / "elsewhere", [0], Settings(count=1, scheduler="tcp://"), {})
+    with pytest.raises(BiofaceError, match=r"elsewhere: .*must share the dataset's folder"):
+        processes.render_batch(job)
+
+
+def unreadable():
+    raise ModuleNotFoundError("No module named 'synth'")
+
+
+class Unreadable:
+    """What a scheduler meets that has not the modules of its client."""
+
+    def __reduce__(self):
+        return unreadable, ()
+
+
+def test_a_scheduler_without_our_modules_is_one_line():
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with (
+        cluster,
+        pytest.raises(BiofaceError, match=r"cannot read .*; install this version of bioface"),
+        processes.connect(cluster.scheduler_address) as client,
+    ):
+        client.submit(print, Unreadable(), pure=False).result()
+
+
+LOSE = """
+import os, signal, sys
+from bioface.cli import guarded
+from synth.processes import connect
+
+def wait():
+    with connect(sys.argv[1]) as client:
+        future = client.submit(abs, -1, pure=False)  # there is no worker
+        os.kill(int(sys.argv[2]), signal.SIGKILL)
+        future.result()
+
+sys.exit(guarded("bioface-synth", "cluster", wait))
+"""
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_is_one_line(tmp_path):
+    pytest.importorskip("distributed")
+    where = tmp_path / "scheduler.json"
+    options = ("--port", "0", "--no-dashboard", "--scheduler-file", str(where))
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not where.exists():
+            assert scheduler.poll() is None
+            time.sleep(0.1)
+        address = json.loads(where.read_text())["address"]
+        ran = subprocess.run(
+            [sys.executable, "-c", LOSE, address, str(scheduler.pid)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+    finally:
+        scheduler.kill()
+        scheduler.wait()
+    assert ran.returncode == 1
+    assert "the scheduler was lost; start it" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_other_errors_of_a_task_are_not_taken_for_missing_modules():
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with (
+        cluster,
+        pytest.raises(RuntimeError, match="no memory"),
+        processes.connect(cluster.scheduler_address) as client,
+    ):
+        client.submit(_fail, pure=False).result()
+
+
+def _fail():
+    raise RuntimeError("no memory")
 
 
 def test_a_scheduler_that_does_not_answer_is_named_and_nothing_is_written(rendered, tmp_path):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from synth.heads.mesh import _named_regions
 from synth.heads.obj import PolygonMesh, read_obj, read_vertices
 from synth.sample.config import SampleConfig
 from synth.sample.layout import layout_of
+from synth.sample.pigment import painted_pigment
 from synth.sample.scene import sample_scene
 from synth.scene import REGIONS
 
@@ -143,6 +145,13 @@ def test_a_user_mesh_takes_its_pigments_from_a_texture(tmp_path, procedural):
         load_provider(path)
 
 
+def test_a_texture_is_read_at_uvs_a_hair_below_zero(procedural):
+    pigment = np.full((8, 8, 2), 0.1, np.float32)
+    head = replace(procedural, uv=np.full_like(procedural.uv, -1e-17), pigment=pigment)
+    melanin, _, _ = painted_pigment(head, np.arange(5))
+    np.testing.assert_allclose(melanin, 0.1)
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", "{}", "nonsense", "[" + "1.5," * 67 + "1]"])
 def test_bad_landmark_files_are_refused(tmp_path, content):
     path = tmp_path / "hero.obj"
@@ -205,6 +214,14 @@ def test_whole_words_of_names_say_what_is_not_skin(name, region):
     mesh = PolygonMesh(nothing, faces, nothing, faces, np.array([0, 1]), ("skin", name))
     found = _named_regions(mesh, np.full(2, REGIONS.index("face"), np.uint8))
     assert [REGIONS[number] for number in found] == ["face", region]
+
+
+def test_tabs_part_words_as_blanks_do(tmp_path):
+    path = tmp_path / "tabs.obj"
+    path.write_text("v\t0 0 0\nv\t1\t0 0\nv 1 1 0\nvt\t0 0\nusemtl\tskin\nf\t1/1\t2/1 3/1\n")
+    mesh = read_obj(path)
+    assert mesh.faces.tolist() == [[0, 1, 2, -1]]
+    assert mesh.parts == ("//skin",)
 
 
 def test_negative_indices_count_from_the_line_they_stand_on(tmp_path):

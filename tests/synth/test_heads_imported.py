@@ -144,6 +144,9 @@ def test_files_without_a_head_are_named(folder):
     ) as error:
         read_with_blender(folder / "cut.glb", "", "")
     assert "\n" not in str(error.value)
+    (folder / "stub.glb").write_bytes(whole[:10])  # where the importer trips over itself
+    with pytest.raises(InputError, match=r"stub\.glb: .* read this file \(struct\.error: .+\)$"):
+        read_with_blender(folder / "stub.glb", "", "")
     script = """
 import sys
 from pathlib import Path

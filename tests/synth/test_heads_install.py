@@ -181,6 +181,14 @@ def test_a_checkout_becomes_the_arrays_of_the_npz(small_model):
     assert small_model["identity"][99, 3, 2] == np.float16(0.099)
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "no JSON"])
+def test_a_checkout_without_its_list_is_named(small_model, tmp_path, text):
+    del small_model
+    (tmp_path / "checkout" / "FaceXModel" / "vertex_indices.json").write_text(text)
+    with pytest.raises(InputError, match=r"vertex_indices\.json: no list of expressions"):
+        ict_checkout.read_checkout(tmp_path / "checkout")
+
+
 def test_download_unpacks_verifies_and_leaves_only_the_model(small_model, files, serve, tmp_path):
     serve(packed(files))
     target, exact = install.install("ict-facekit")
