@@ -126,7 +126,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
     """Train, write `weights.safetensors`, `log.csv`, `checkpoint/` and `report.json`.
 
     The report holds accuracy on held-out samples under held-out lights, *clean* and *full* (see
-    `Relighter.for_test`).
+    `Relighter.for_test`), and of larger photos, if they are trained on, as `larger`.
 
     Returns
     -------
@@ -169,19 +169,14 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
 
     judges = {name: judge(faces, name) for name in CONDITIONS}
     require_skin(judges["full"], faces.held_out, options.evaluate, _EVALUATION_SEED)
+    if larger:
+        require_skin(judge(larger, "full"), larger.held_out, options.evaluate, _EVALUATION_SEED)
     torch.manual_seed(options.seed)
     module = _module(options, budget, earlier, components)
 
     def batches(start: int) -> IterableDataset:
-        count, seed, draws = (
-            options.batch,
-            options.seed,
-            drawn
-            | {
-                "cameras": cameras,
-                "measured": measured,
-            },
-        )
+        count, seed = options.batch, options.seed
+        draws = drawn | {"cameras": cameras, "measured": measured}
         late = mixed_batches(
             faces, larger, options.larger_share, options.size, count, seed, **draws
         )
@@ -216,15 +211,11 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         score_minutes=options.score_minutes,
     )
     module.to(device)
-
-    def counts(faces: RenderedFaces) -> dict[str, int]:
-        return {"training": len(faces.training), "held_out": len(faces.held_out)}
-
     report: dict[str, Any] = {
         "settings": settings,
         "steps": module.steps,
         "minutes": round(module.seconds / 60, 2),
-        "samples": counts(faces),
+        "samples": faces.counts,
     }
 
     def accuracy(relighter: Relighter, held_out: np.ndarray) -> dict[str, Any]:
@@ -237,7 +228,7 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         report["larger"] = {
             name: accuracy(judge(larger, name), larger.held_out) for name in CONDITIONS
         }
-        report["larger"]["samples"] = counts(larger)
+        report["larger"]["samples"] = larger.counts
     report["weights_sha256"] = save_weights(
         options.out / WEIGHTS,
         module.encoder,

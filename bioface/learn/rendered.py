@@ -50,6 +50,11 @@ class RenderedFaces:
         factor = 1 if larger_than is None else times_larger(packed, larger_than)
         return cls(packed, *samples_to_train_on(packed), factor)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many samples are learned from and held out, for a report."""
+        return {"training": len(self.training), "held_out": len(self.held_out)}
+
     def batches(self, size: int, count: int, seed: int, **options: Any) -> RelitBatches:
         """Batches of `count` crops of the samples to learn from; `options` are the relighter's."""
         relighter = Relighter(self.packed, size, factor=self.factor, **options)
