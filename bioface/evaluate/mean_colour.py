@@ -9,6 +9,8 @@ uses more than a face's mean colour: differences within it, highlights, the whit
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -16,14 +18,20 @@ from bioface.learn.pigments import log_uniform
 from bioface.learn.relight import Relighter
 from bioface.spectral.colour import log_chroma
 from bioface.spectral.formation import Camera
+from bioface.spectral.inverse import albedo_projection
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
 
 KNOWN = (
     "chroma",
     "colour",
     "colour, and exact white balance",
+    "albedo",
 )
-"""`chroma` is the mean colour but for its brightness."""
+"""`chroma` is the mean colour but for its brightness; `albedo` that of the skin itself, with light,
+camera and shading known exactly."""
+
+Skins = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""Diffuse reflectance (N, 33) of people with volume fractions (N, 2) of melanin and haemoglobin."""
 
 _NEIGHBOURS = 128
 _BATCH = 10_000
@@ -32,7 +40,12 @@ _OF_BRIGHTNESS = 0.3  # its scale against chroma where neighbours are looked for
 
 
 def mean_colour_floor(
-    relighter: Relighter, *, faces: int = 200_000, asked: int = 4_000, seed: int = 0
+    relighter: Relighter,
+    *,
+    skins: Skins | None = None,
+    faces: int = 200_000,
+    asked: int = 4_000,
+    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Least errors of a face's mean pigments by what is known of it, beside the test's priors.
 
@@ -44,6 +57,8 @@ def mean_colour_floor(
     relighter
         Its lights, cameras and configuration are those of the test, which must be *clean*: one
         light, no tone curve, exposure independent of the skin.
+    skins
+        What people's skin is; as the relighter's skin model says when None.
 
     Returns
     -------
@@ -59,10 +74,20 @@ def mean_colour_floor(
         "haemoglobin": from_unit(haemoglobin_u, HAEMOGLOBIN_RANGE),
     }
     columns = np.stack(list(truth.values()), 1)
-    drawn, balanced = _colours(relighter, columns[:, 2:], rng)
+    if skins is None:
+        of_model = relighter.skin.reflectance(truth["melanin"], truth["haemoglobin"])
+        reflectance = np.asarray(of_model)
+    else:
+        reflectance = skins(columns[:, 2:], rng)
+    drawn, balanced = _colours(relighter, reflectance, rng)
     level, spread = relighter.config.log_exposure
     exposure = level + spread * rng.standard_normal(count)
-    looks = (log_chroma(drawn, _DARKEST), _with(drawn, exposure), _with(balanced, exposure))
+    looks = (
+        log_chroma(drawn, _DARKEST),
+        _with(drawn, exposure),
+        _with(balanced, exposure),
+        _with(reflectance @ albedo_projection(), np.zeros(count)),
+    )
     found = {}
     for name, look in zip(KNOWN, looks, strict=True):
         _, near = cKDTree(look[asked:]).query(look[:asked], _NEIGHBOURS)
@@ -73,21 +98,20 @@ def mean_colour_floor(
 
 
 def _colours(
-    relighter: Relighter, fractions: np.ndarray, rng: np.random.Generator
+    relighter: Relighter, reflectance: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Linear sRGB (N, 3) of faces at unit shading: as balanced by the camera, and exactly."""
+    """Linear sRGB (N, 3) of skin (N, 33), shading 1: as balanced by the camera, and exactly."""
     drawn: list[np.ndarray] = []
     exact: list[np.ndarray] = []
-    for start in range(0, len(fractions), _BATCH):
-        part = fractions[start : start + _BATCH]
+    for start in range(0, len(reflectance), _BATCH):
+        part = reflectance[start : start + _BATCH]
         scene = relighter.draw_scenes(len(part), rng)
         spd, sensitivities, gains = (
             scene[name].cpu().double().numpy() for name in ("spd", "sensitivities", "gains")
         )
-        reflectance = np.asarray(relighter.skin.reflectance(part[:, 0], part[:, 1]))
         for error, colours in ((gains, drawn), (np.ones_like(gains), exact)):
             camera = Camera(sensitivities, error, scene["method"])
-            colours.append(np.einsum("nw,nwc->nc", reflectance, camera.projection(spd)))
+            colours.append(np.einsum("nw,nwc->nc", part, camera.projection(spd)))
     return np.concatenate(drawn), np.concatenate(exact)
 
 
