@@ -5,7 +5,14 @@ import pytest
 
 from bioface.errors import InputError
 from bioface.evaluate.dichromatic import fit_dichromatic
-from bioface.evaluate.multispectral import MAPS, as_table, benchmark, mean_camera_under_d65
+from bioface.evaluate.multispectral import (
+    MAPS,
+    Scene,
+    as_table,
+    benchmark,
+    compare,
+    mean_camera_under_d65,
+)
 from bioface.photo.cubes import read_cube, resized
 from bioface.photo.network import Reading
 from bioface.spectral.camera import CameraModel
@@ -121,6 +128,28 @@ def test_the_fit_finds_pigments_and_both_shadings_on_any_bands(face):
     assert fit.residual.max() < 1e-3
 
 
+def test_no_shading_is_negative_and_the_residual_is_that_of_the_spectra(face):
+    maps, cube, _ = face
+    skin, rng = SkinModel.load(), np.random.default_rng(0)
+    plain = cube.reshape(-1, 33)[::7].astype(np.float64)
+    plain -= maps["specular_shading"].reshape(-1, 1)[::7]
+    for spectra in (
+        plain - 0.03,
+        plain * rng.normal(1, 0.05, plain.shape),
+        0.5 * plain.max(1, keepdims=True) - 0.1 * plain,
+        np.full((1, 33), 0.3),
+    ):
+        fit = fit_dichromatic(spectra, WAVELENGTHS)
+        assert fit.diffuse_shading.min() >= 0
+        assert fit.specular_shading.min() >= 0
+        reflectance = skin.reflectance(
+            from_unit(fit.melanin_u, MELANIN_RANGE), from_unit(fit.haemoglobin_u, HAEMOGLOBIN_RANGE)
+        )
+        found = fit.diffuse_shading[:, None] * reflectance + fit.specular_shading[:, None]
+        expected = np.sqrt(np.mean((spectra - found) ** 2, axis=1))
+        np.testing.assert_allclose(fit.residual, expected, atol=1e-6)
+
+
 @dataclasses.dataclass
 class Knowing:
     """A network that says what it is told to say."""
@@ -134,14 +163,15 @@ class Knowing:
         return self.reading
 
 
-def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face):
+@pytest.fixture
+def network(face):
     maps, cube, mask = face
     linear = cube @ mean_camera_under_d65()
     scale = 0.8 / np.quantile(linear[mask > 0.95].max(-1), 0.99)
     model = CameraModel.load()
     weights = np.zeros(len(NAMES))
     weights[NAMES.index("D")] = 1
-    network = Knowing(
+    return Knowing(
         Reading(
             melanin_u=maps["melanin"],
             haemoglobin_u=maps["haemoglobin"],
@@ -157,12 +187,80 @@ def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face):
             method="fitted",
         )
     )
-    results = benchmark([write_npz(tmp_path, cube, mask)], network)
+
+
+def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face, network):
+    results = benchmark([write_npz(tmp_path, *face[1:])], network)
     assert all(results["mean"][name] < 0.02 for name in MAPS), results["mean"]
     assert network.seen.shape == (SIDE, SIDE, 3)
+    steps = 255 * network.seen.astype(np.float64)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
     text = as_table(results)
     assert "0.172" in text
     assert "paper's units" in text
+
+
+def test_the_paper_counts_pigments_twice():
+    errors = dict(zip(MAPS, (0.1, 0.11, 0.12, 0.13, 0.14, 0.15), strict=True))
+    lines = as_table({"images": [{"name": "a", "rmse": errors}], "mean": errors}).splitlines()
+    assert lines[2:5] == [
+        "| a | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 |",
+        "| **mean, u** | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 |",
+        "| **mean, the paper's units** | 0.100 | 0.110 | 0.120 | 0.260 | 0.280 | 0.150 |",
+    ]
+
+
+def test_every_image_counts_the_same_whatever_its_scale(tmp_path, face, network):
+    _, cube, mask = face
+    noisy = cube * np.random.default_rng(0).normal(1, 0.02, cube.shape).astype(np.float32)
+    paths = []
+    for name, values in (("plain", cube), ("noisy", noisy), ("brighter", 7 * noisy)):
+        (tmp_path / name).mkdir()
+        paths.append(write_npz(tmp_path / name, values, mask))
+    results = benchmark(paths, network)
+    plain, noisy, brighter = results["images"]
+    assert noisy["fit_residual"] == pytest.approx(0.02, rel=0.3)
+    assert brighter["fit_residual"] == pytest.approx(noisy["fit_residual"], rel=1e-3)
+    assert plain["fit_residual"] < 1e-3
+    for name in MAPS:
+        mean = np.mean([image["rmse"][name] for image in results["images"]])
+        assert results["mean"][name] == pytest.approx(mean)
+    assert results["mean"]["melanin"] != plain["rmse"]["melanin"]
+
+
+def test_shading_is_held_against_the_truth_with_and_without_its_scale(network):
+    on = np.ones((SIDE, SIDE), bool)
+    read = network.reading
+    said = read.diffuse_shading[on]
+    true = 3 * said + np.random.default_rng(0).normal(0, 0.1, said.shape)
+    scene = Scene(
+        srgb=np.zeros((SIDE, SIDE, 3), np.float32),
+        linear=np.zeros((SIDE, SIDE, 3), np.float32),
+        skin=on,
+        maps={
+            "diffuse_shading": true,
+            "specular_shading": read.specular_shading[on],
+            "melanin": read.melanin_u[on],
+            "haemoglobin": read.haemoglobin_u[on],
+            "albedo": np.zeros((on.sum(), 3)),
+        },
+        residual=0.0,
+    )
+    errors = compare(scene, network)
+    assert errors["diffuse_shading"] == pytest.approx(np.sqrt(np.mean((said - true) ** 2)))
+    factor = np.linalg.lstsq(said[:, None], true, rcond=None)[0]
+    expected = np.sqrt(np.mean((factor * said - true) ** 2))
+    assert errors["diffuse_scale_free"] == pytest.approx(expected)
+
+
+def test_images_without_skin_or_light_are_refused(tmp_path, face, network):
+    _, cube, mask = face
+    with pytest.raises(InputError, match="its skin is black"):
+        benchmark([write_npz(tmp_path, 0 * cube, mask)], network)
+    few = np.zeros_like(mask)
+    few[:4, :4] = 1
+    with pytest.raises(InputError, match="shows 16 pixels of skin"):
+        benchmark([write_npz(tmp_path, cube, few)], network)
 
 
 @pytest.mark.parametrize(

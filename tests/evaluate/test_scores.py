@@ -53,6 +53,21 @@ def test_an_offset_costs_nothing_within_and_a_factor_nothing_scale_free():
     assert scores(pair_sums(true, true))["r2"] == 1
 
 
+def test_scale_free_lets_each_face_choose_its_own_factor(faces):
+    found = scores(sum(pair_sums(*face) for face in faces))
+    left = []
+    for predicted, true in faces:
+        factor = np.linalg.lstsq(predicted[:, None], true, rcond=None)[0]
+        left.append(factor * predicted - true)
+    expected = np.sqrt((np.concatenate(left) ** 2).mean())
+    assert found["scale_free_rmse"] == pytest.approx(expected)
+
+
+def test_the_interval_is_the_middle_95_percent_of_what_is_defined():
+    values = np.r_[np.nan, np.random.default_rng(0).permutation(np.arange(1001.0)), np.inf]
+    assert interval(values) == pytest.approx((25, 975))
+
+
 def test_a_constant_truth_has_no_r2_and_no_pixels_no_scores():
     flat = scores(pair_sums(np.full(9, 0.1), np.full(9, 0.3)))
     assert np.isnan(flat["r2"])

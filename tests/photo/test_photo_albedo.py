@@ -10,8 +10,10 @@ from bioface.errors import BiofaceError, InputError
 from bioface.exr import read_exr
 from bioface.photo.albedo import read_albedo, write_albedo_maps
 from bioface.photo.files import to_bytes
-from bioface.spectral.colour import reflectance_to_linear_srgb, srgb_encode
+from bioface.spectral.colour import reflectance_to_linear_srgb, srgb_decode, srgb_encode
+from bioface.spectral.inverse import invert
 from bioface.spectral.skin import SkinModel
+from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, to_unit
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -42,8 +44,43 @@ def test_a_texture_gives_its_pigments(texture, tmp_path):
     numbers = json.loads((tmp_path / "out" / "face.json").read_text())
     assert numbers["skin"]["pixels"] == skin.sum()
     assert numbers["skin_constants"] == dict(SkinModel.load().constants)
+    for name in ("melanin", "haemoglobin"):
+        median = np.median(planes[name][skin])
+        assert numbers["skin"][f"{name}_median"] == pytest.approx(median, rel=1e-6)
     with Image.open(tmp_path / "out" / "face.png") as picture:
         assert picture.size == (256, 64)
+        shown = np.asarray(picture) / 255
+    expected = [
+        np.repeat(to_unit(planes[name], bounds)[..., None], 3, -1)
+        for name, bounds in (("melanin", MELANIN_RANGE), ("haemoglobin", HAEMOGLOBIN_RANGE))
+    ]
+    before, after = (
+        srgb_encode(np.dstack([planes[f"{name}.{c}"] for c in "RGB"]))
+        for name in ("albedo", "reconstruction")
+    )
+    difference = np.abs(shown - np.clip(np.hstack([before, *expected, after]), 0, 1))
+    assert difference.max() < 0.51 / 255
+
+
+def test_the_mask_fades_as_colours_leave_those_of_skin():
+    skin = srgb_encode(reflectance_to_linear_srgb(SkinModel.load().reflectance(0.1, 0.02)))
+    share = np.linspace(0, 1, 200)[:, None]
+    srgb = ((1 - share) * skin + share * [0.1, 0.6, 0.1]).astype(np.float32)[None]
+    residual = invert(srgb_decode(srgb)).residual
+    mask = read_albedo(srgb)["mask"]
+    np.testing.assert_allclose(mask, np.clip((0.04 - residual) / 0.02, 0, 1), atol=1e-5)
+    assert ((mask > 0.1) & (mask < 0.9)).sum() > 3
+
+
+def test_a_texture_is_read_with_the_skin_model_that_is_told():
+    calibrated = SkinModel.load()
+    skin = calibrated.with_constants(baseline=2 * calibrated.constants["baseline"])
+    melanin, haemoglobin = np.full((4, 4), 0.15), np.full((4, 4), 0.02)
+    srgb = srgb_encode(reflectance_to_linear_srgb(skin.reflectance(melanin, haemoglobin)))
+    maps = read_albedo(srgb, skin)
+    np.testing.assert_allclose(maps["melanin"], melanin, rtol=0.03)
+    np.testing.assert_allclose(maps["haemoglobin"], haemoglobin, rtol=0.05)
+    np.testing.assert_allclose(maps["reconstruction"], maps["albedo"], atol=2e-3)
 
 
 def test_results_are_kept_unless_told_otherwise(texture, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bioface.photo.crop import FRAMING, Crop
-from bioface.photo.resample import enlarge, fill_outside, shrink
+from bioface.photo.resample import blocks, enlarge, fill_outside, shrink
 
 
 def test_points_there_and_back():
@@ -28,6 +28,23 @@ def test_around_stands_upright():
     assert crop.roll == pytest.approx(angle)
     assert crop.side == pytest.approx(FRAMING * (high - low).max())
     assert np.allclose(crop.centre, (200, 150))
+
+
+def test_around_a_box_is_centred_on_it_and_sized_by_its_larger_side():
+    for box, side in (((10, 20, 110, 60), 100), ((10, 20, 50, 90), 70)):
+        crop = Crop.around_box(box, 64)
+        assert crop.centre == ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        assert crop.side == pytest.approx(FRAMING * side)
+        assert (crop.roll, crop.size) == (0, 64)
+
+
+def test_extract_of_whole_numbers_rounds():
+    image = np.random.default_rng(2).integers(0, 256, (40, 50, 3), np.uint8)
+    crop = Crop((20.3, 14.4), 16.0, 0.2, 16)
+    expected = np.round(crop.extract(image.astype(np.float32)))
+    found = crop.extract(image)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected)
 
 
 def test_extract_of_an_aligned_square_is_exact():
@@ -55,9 +72,10 @@ def test_place_puts_a_pattern_back_where_it_came_from():
 def test_place_does_not_overshoot():
     step = np.zeros((32, 32, 1), np.float32)
     step[:, 16:] = 1
-    placed = Crop((100.0, 100.0), 150.0, 0.1, 32).place(step, (slice(30, 170), slice(30, 170)))
-    assert placed.min() >= 0
-    assert placed.max() <= 1
+    crop = Crop((100.0, 100.0), 150.0, 0.1, 32)
+    placed = crop.place(np.dstack([step, 5 - step]), (slice(30, 170), slice(30, 170)))
+    np.testing.assert_array_equal(placed.min(axis=(0, 1)), [0, 4])
+    np.testing.assert_array_equal(placed.max(axis=(0, 1)), [1, 5])
 
 
 def test_window_stays_inside_the_photo():
@@ -66,6 +84,20 @@ def test_window_stays_inside_the_photo():
     assert (rows.start, columns.start) == (0, 0)
     assert rows.stop <= 30
     assert columns.stop <= 20
+
+
+def test_window_holds_every_pixel_that_is_touched():
+    crop = Crop((50.3, 80.6), 20.0, 0.0, 16)
+    assert crop.window((200, 100)) == (slice(70, 91), slice(40, 61))
+    assert crop.window((200, 100), beyond=0.5) == (slice(60, 101), slice(30, 71))
+    outside = Crop((-90.0, 500.0), 20.0, 0.0, 16).window((200, 100))
+    assert outside == (slice(199, 200), slice(0, 1))
+
+
+def test_means_over_squares_repeat_the_last_pixel():
+    image = np.arange(15.0).reshape(3, 5, 1)
+    expected = [[3, 5, 6.5], [10.5, 12.5, 14]]
+    np.testing.assert_allclose(blocks(image, 2)[..., 0], expected)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (37, 53), (3, 5)])

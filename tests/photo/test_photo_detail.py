@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bioface.photo.detail import Pixels, SkinColours, refine
+from bioface.photo.detail import (
+    NOISE,
+    SPREAD_HAEMOGLOBIN,
+    SPREAD_LOG_DIFFUSE,
+    SPREAD_MELANIN,
+    SPREAD_SPECULAR,
+    Pixels,
+    SkinColours,
+    refine,
+)
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import reflectance_to_linear_srgb
 from bioface.spectral.formation import Camera, decode
@@ -106,6 +115,39 @@ def test_smooth_maps_get_their_detail_back(colours):
 
     assert error(found)[0] < 0.4 * error(prior)[0]
     assert error(found)[1] < 1.3 * error(prior)[1]
+
+
+def test_nothing_near_is_more_probable(colours):
+    """The stated sum of squares is least at what is found."""
+    prior, truth = pixels(9), pixels(10)
+    near = Pixels(
+        *(0.9 * getattr(prior, n) + 0.1 * getattr(truth, n) for n in Pixels.__dataclass_fields__)
+    )
+    photo = colours.render(near)
+    found = refine(photo, UNCLIPPED, prior, SURE, colours)
+    spread = np.broadcast_arrays(
+        SPREAD_LOG_DIFFUSE,
+        SPREAD_MELANIN,
+        SPREAD_HAEMOGLOBIN,
+        SPREAD_SPECULAR[0] + SPREAD_SPECULAR[1] * prior.specular_shading,
+    )
+
+    def vector(of: Pixels) -> np.ndarray:
+        planes = (np.log(of.diffuse_shading), of.melanin_u, of.haemoglobin_u, of.specular_shading)
+        return np.array(planes, np.float64)
+
+    def cost(x: np.ndarray) -> np.ndarray:
+        shown = colours.render(Pixels(x[1], x[2], np.exp(x[0]), x[3]))
+        misfit = (photo - shown) ** 2 / (NOISE**2 * (0.15 + photo))
+        return misfit.sum(axis=1) + (((x - vector(prior)) / spread) ** 2).sum(axis=0)
+
+    best = cost(vector(found))
+    for k in range(4):
+        for sign in (-1, 1):
+            step = np.zeros((4, COUNT))
+            step[k] = sign * 0.1 * spread[k]
+            moved = np.maximum(vector(found) + step, [[-np.inf]] * 3 + [[0]])
+            assert (cost(moved) >= best - 1e-6).mean() > 0.98, (k, sign)
 
 
 def test_what_is_not_skin_moves_no_pigment(colours):

@@ -12,6 +12,7 @@ from bioface.errors import InputError
 from bioface.photo.edit import edit, photo_of, relit
 from bioface.photo.files import pixels_sha256, read_photo, to_bytes
 from bioface.photo.result import write_estimate
+from bioface.spectral.camera import METHODS
 from bioface.spectral.colour import apply_tone
 from bioface.spectral.formation import decode
 from bioface.spectral.illuminant import Illuminant
@@ -74,6 +75,49 @@ def test_an_explained_picture_becomes_the_decoders(explained):
     assert np.abs(edited - expected)[sure].max() < 2e-3
 
 
+@pytest.mark.parametrize("rebalance", [False, True])
+def test_an_explained_picture_becomes_the_decoders_under_another_light(explained, rebalance):
+    photo, estimate = explained
+    face = estimate.faces[0]
+    spd = np.asarray(Illuminant.named("A").spd)
+    camera, factor = relit(face, spd, rebalance=rebalance)
+    maps = dict(estimate.maps)
+    maps["diffuse_shading"] = maps["diffuse_shading"] * factor
+    maps["specular_shading"] = maps["specular_shading"] * (2 * factor)
+    expected = apply_tone(decode(maps, spd, camera, skin=estimate.skin, path="exact"), face.tone)
+    edited = edit(photo, estimate, illuminant="A", rebalance=rebalance, specular=2)
+    sure = (estimate.maps["mask"] == 1) & (np.maximum(photo, expected).max(axis=2) < 0.99)
+    assert sure.sum() > 100
+    assert np.abs(edited - expected)[sure].max() < 2e-3
+
+
+def test_the_skin_model_is_the_estimates(explained):
+    _, estimate = explained
+    face = estimate.faces[0]
+    constants = estimate.skin.constants
+    skin = estimate.skin.with_constants(baseline=2 * constants["baseline"], vessel_radius=60.0)
+    other = replace(estimate, skin=skin)
+
+    def shown(melanin):
+        maps = estimate.maps | {"melanin": melanin * estimate.maps["melanin"]}
+        return np.asarray(
+            apply_tone(decode(maps, face.spd, face.camera, skin=skin, path="exact"), face.tone)
+        )
+
+    photo, expected = shown(1).astype(np.float32), shown(2)
+    sure = (estimate.maps["mask"] == 1) & (photo.max(axis=2) < 0.99)
+    assert np.abs(edit(photo, other, melanin=2) - expected)[sure].max() < 2e-3
+
+
+@pytest.mark.parametrize("name", ["melanin", "haemoglobin"])
+def test_fractions_end_at_one(explained, name):
+    photo, estimate = explained
+    maps = estimate.maps | {name: np.where(estimate.maps["mask"] > 0, np.float32(0.4), 0)}
+    full = replace(estimate, maps=maps)
+    most = edit(photo, full, **{name: 2.5})
+    np.testing.assert_allclose(edit(photo, full, **{name: 10}), most, atol=1e-6)
+
+
 def test_more_melanin_darkens_and_less_blood_is_less_red(explained):
     photo, estimate = explained
     sure = estimate.maps["mask"] == 1
@@ -113,6 +157,21 @@ def test_relit_keeps_the_luminance_of_white(by_hand, name):
         for c, e in ((face.camera, face.spd), (camera, spd))
     ]
     assert luminance[0] == pytest.approx(luminance[1] * factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_relit_keeps_matrix_and_white_balance_of_the_light_before(by_hand, method):
+    face = replace(by_hand[1].faces[0], method=method)
+    spd = np.asarray(Illuminant.named("A").spd)
+    camera, _ = relit(face, spd, rebalance=False)
+    reflectance = np.linspace(0.2, 0.7, 33)
+    raw = (reflectance * spd) @ face.sensitivities / (face.spd @ face.sensitivities)
+    raw /= spd @ face.sensitivities[:, 1] / (face.spd @ face.sensitivities[:, 1])
+    expected = face.camera.raw_to_srgb(face.spd) @ raw
+    np.testing.assert_allclose(reflectance @ camera.projection(spd), expected, rtol=1e-9)
+    adapted, _ = relit(face, spd, rebalance=True)
+    assert adapted.matrix is None
+    assert np.array_equal(adapted.gains, face.gains)
 
 
 def test_relit_by_the_same_light_is_the_same(by_hand):

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bioface.errors import InputError
-from bioface.spectral.camera import METHODS
-from bioface.spectral.formation import Camera, decode
+from bioface.spectral.camera import METHODS, raw_to_xyz
+from bioface.spectral.colour import XYZ_TO_SRGB
+from bioface.spectral.formation import Camera, composed, decode
 from bioface.spectral.illuminant import Illuminant, illuminant, mix
 from bioface.spectral.skin import SkinModel
 
@@ -89,13 +90,30 @@ def test_batches_equal_single_images(path, method):
     assert shared.shape == (3, 4, 5, 3)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_gains_scale_raw_red_and_raw_blue(method):
+    spd, b, _ = light_and_camera(np.random.default_rng(9))
+    plain = Camera.from_coefficients(b, method=method)
+    camera = Camera.from_coefficients(b, gains=np.array([1.3, 0.6]), method=method)
+    expected = XYZ_TO_SRGB @ raw_to_xyz(plain.sensitivities, spd, method) @ np.diag([1.3, 1, 0.6])
+    np.testing.assert_allclose(camera.raw_to_srgb(spd), expected, atol=1e-12)
+    np.testing.assert_allclose(camera.projection(spd).sum(0), expected.sum(1), atol=1e-12)
+
+
+def test_pixels_that_show_skin_other_things_and_nothing():
+    skin, others = np.full((2, 4), 0.5), np.full((2, 4), 0.1)
+    share = {"mask": np.array([0.6, 0.0]), "coverage": np.array([0.9, 0.0])}
+    light = {"diffuse": np.array([2.0, 2.0]), "specular": np.array([0.3, 0.3])}
+    found = composed(skin, others, **share, **light)
+    expected = 2 * (0.6 * 0.5 + 0.3 * 0.1) + 0.9 * 0.3
+    np.testing.assert_allclose(found, [[expected] * 4, [0] * 4], atol=1e-15)
+
+
 def test_an_illuminant_object_and_a_camera_profile_work():
     rng = np.random.default_rng(3)
     values = maps(rng, 2, 2)
     camera = Camera.from_coefficients(np.zeros(6))
     lamp = Illuminant.named("F11")
-    from bioface.spectral.camera import raw_to_xyz
-
     profile = Camera(camera.sensitivities, matrix=raw_to_xyz(camera.sensitivities))
     np.testing.assert_allclose(
         decode(values, lamp, camera), decode(values, illuminant("F11"), profile)
@@ -110,6 +128,8 @@ def test_missing_and_mismatched_maps_are_named():
         decode({k: v for k, v in values.items() if k != "haemoglobin"}, spd[0], Camera(b))
     with pytest.raises(InputError, match="differ in shape"):
         decode(values | {"melanin": np.zeros((3, 2))}, spd[0], Camera.from_coefficients(b[0]))
+    with pytest.raises(InputError, match="path 'faster' is not known; use fast or exact"):
+        decode(values, spd[0], Camera.from_coefficients(b[0]), path="faster")
     with pytest.raises(InputError, match="batches"):
         decode({k: v[0, 0] for k, v in values.items()}, spd, Camera.from_coefficients(b))
 

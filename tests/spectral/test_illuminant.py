@@ -91,6 +91,22 @@ def test_led_weights_follow_the_fourteen():
     assert float(Illuminant.named("D50").cct_kelvin) == pytest.approx(5003, rel=3e-3)
 
 
+def test_weights_are_in_the_order_that_weight_files_count_on():
+    order = ("A", "D", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "F11", "F12")
+    assert order == NAMES
+    for name, weights in zip(order, np.eye(14), strict=True):
+        expected = daylight(5000.0) if name == "D" else illuminant(name)
+        np.testing.assert_allclose(mix(weights, 5000.0), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "kelvin"),
+    [("D65", 6503.6), ("D50", 5002.8), ("D5000", 5000), ("D6504K", 6504), ("D", 6504), ("A", 6504)],
+)
+def test_names_of_daylight_are_cies_or_plain_kelvin(name, kelvin):
+    assert float(Illuminant.named(name).daylight_kelvin) == pytest.approx(kelvin, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -100,10 +116,13 @@ def test_led_weights_follow_the_fourteen():
         (lambda: Illuminant.named("D3000K"), "'D3000K': daylight has"),
         (lambda: Illuminant.named("D", 300.0), "'D': daylight has"),
         (lambda: Illuminant.named("D\N{SUPERSCRIPT TWO}"), "is not known"),
+        (lambda: Illuminant.named("D25001K"), "'D25001K': daylight has"),
         (lambda: daylight(3000), "4000"),
+        (lambda: daylight([5000.0, 25001.0]), "4000-25000"),
         (lambda: daylight(float("nan")), "nan"),
         (lambda: mix(np.ones(13) / 13, 5000), "13"),
         (lambda: mix(np.ones(14), 5000), "sum to 1"),
+        (lambda: mix(np.full(14, 1.001 / 14), 5000), "sum to 1"),
         (lambda: mix(np.r_[2, -1, np.zeros(12)], 5000), ">= 0"),
     ],
 )

@@ -78,6 +78,35 @@ def test_what_is_not_skin_leaves_a_residual():
     assert (result.residual[:2] > 0.1).all()
 
 
+def test_the_residual_is_what_is_left_in_encoded_srgb():
+    rng = np.random.default_rng(3)
+    _, melanin, haemoglobin = pigments(rng, 200)
+    diffuse = rng.uniform(0.2, 0.9, 200)
+    spd, camera = illuminant("F2"), Camera.from_coefficients(rng.normal(0, 1, 6))
+
+    def shown(melanin, haemoglobin):
+        maps = {"melanin": melanin, "haemoglobin": haemoglobin}
+        maps |= {"diffuse_shading": diffuse, "specular_shading": 0 * diffuse}
+        return decode(maps, spd, camera, path="exact")
+
+    seen = shown(melanin, haemoglobin) * rng.normal(1, 0.02, (200, 3))
+    result = invert(seen, camera.projection(spd), diffuse_shading=diffuse)
+    left = srgb_encode(seen) - srgb_encode(shown(result.melanin, result.haemoglobin))
+    expected = np.sqrt(np.mean(left**2, axis=-1))
+    inside = (result.melanin > 1e-3) & (result.haemoglobin > 1e-4)
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose(result.residual[inside], expected[inside], atol=5e-4)
+
+
+def test_pigments_are_those_of_the_skin_model_that_is_told():
+    u, melanin, haemoglobin = pigments(np.random.default_rng(4), 500)
+    skin = SkinModel.load()
+    other = skin.with_constants(baseline=2 * skin.constants["baseline"])
+    albedo = reflectance_to_linear_srgb(other.reflectance(melanin, haemoglobin))
+    for error in errors(invert(albedo, skin=other), u):
+        assert np.sqrt(np.mean(error**2)) < 2e-3
+
+
 def test_unlit_pixels_are_finite():
     result = invert(np.zeros((2, 3)), diffuse_shading=np.zeros(2))
     assert np.isfinite(np.stack(result)).all()

@@ -41,6 +41,9 @@ def test_haemoglobin_table_is_prahls():
     assert isosbestic[1] == pytest.approx(20862)
     oxygenated, deoxygenated = blood_absorption()
     assert oxygenated[WAVELENGTHS == 660] < deoxygenated[WAVELENGTHS == 660] / 5
+    # Absorbance is decadic: 20932.8 /cm per mol/L of 150 g/L at 64500 g/mol.
+    plain = blood_absorption(bandwidth=0)[0][WAVELENGTHS == 500]
+    assert plain[0] == pytest.approx(2.302585 * 20932.8 * 150 / 64500, rel=1e-6)
 
 
 @settings(deadline=None)
@@ -50,6 +53,51 @@ def test_reflectance_is_between_zero_and_one(melanin, haemoglobin, name):
     assert reflectance.shape == (BANDS,)
     assert (reflectance >= 0).all()
     assert (reflectance <= 1).all()
+
+
+def cosines(c, name):
+    """Smooth log correction of a curve, 0 at 500 nm."""
+    position, held = (WAVELENGTHS - 400) / 320, 100 / 320
+    return sum(
+        c[f"{name}_curve_{k}"] * (np.cos(np.pi * k * position) - np.cos(np.pi * k * held))
+        for k in (1, 2, 3)
+    )
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize("melanin", [0.01, 0.1, 0.4])
+def test_epidermis_is_the_documented_one(name, melanin):
+    skin = SkinModel.load(name)
+    c = skin.constants
+    absorption = 6.6e11 * 500.0**-3.33 * (WAVELENGTHS / 500) ** -c["melanin_power"]
+    depth = 2 * 0.006 * melanin * absorption * np.exp(cosines(c, "melanin"))
+    variance = c["melanin_spread"] ** 2
+    expected = (1 + variance * depth) ** (-1 / variance)
+    np.testing.assert_allclose(skin.epidermis(melanin), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize(("blood", "oxygenation", "factor"), [(0.005, 0.8, 1.0), (0.05, 0.6, 1.3)])
+def test_dermis_is_the_documented_one(name, blood, oxygenation, factor):
+    skin = SkinModel.load(name)
+    c, relative = skin.constants, WAVELENGTHS / 500
+    with_oxygen, without = (
+        np.log(10) * 150 / 64_500 * extinction(pigment, 10.0) for pigment in ("hbo2", "hb")
+    )
+    whole = oxygenation * with_oxygen + (1 - oxygenation) * without
+    radius = 1e-4 * c["vessel_radius"] * np.sqrt((blood + 0.002) / 0.022)
+    packaged = (1 - np.exp(-2 * whole * radius)) / (2 * radius)
+    bloodless = c["baseline"] * relative ** -c["baseline_power"] * np.exp(cosines(c, "baseline"))
+    mu = blood * packaged + (1 - blood) * bloodless
+    rayleigh = c["rayleigh_fraction"]
+    shape = rayleigh * relative**-4.0 + (1 - rayleigh) * relative ** -c["mie_power"]
+    s = 46 * factor * shape * np.exp(cosines(c, "scattering"))
+    albedo, k = s / (s + mu), 2.95
+    expected = albedo / (1 + 2 * k * (1 - albedo) + (1 + 2 * k / 3) * np.sqrt(3 * (1 - albedo)))
+    told = {"oxygenation": oxygenation, "scattering": factor}
+    np.testing.assert_allclose(skin.dermis(blood, **told), expected, rtol=1e-9)
+    length = 1 / np.sqrt(3 * mu * (mu + s))
+    np.testing.assert_allclose(skin.diffusion_length(blood, **told), length, rtol=1e-9)
 
 
 def test_reflectance_falls_with_melanin_at_every_wavelength(skin):
@@ -86,7 +134,7 @@ def test_calibrated_model_is_separable(name):
 def test_published_model_is_not_separable():
     skin = SkinModel.load("alotaibi2019")
     assert not skin.separable
-    for part in (skin.epidermis, skin.dermis):
+    for part in (skin.epidermis, skin.dermis, skin.diffusion_length):
         with pytest.raises(InputError, match="not separable"):
             part(0.1)
 

@@ -19,6 +19,12 @@ def test_it_is_a_positive_form_over_all_that_may_move():
     assert min(costs) > 0
     assert prior.cost(prior.names, 0 * departures[0]) == 0
     assert prior.cost(prior.names, 2 * departures[0]) == pytest.approx(4 * costs[0])
+    for d, cost in zip(departures, costs, strict=True):
+        meaning = np.sum((d / prior.spread) ** 2) / 4
+        assert cost == pytest.approx(d @ prior.precision @ d + meaning)
+    last = prior.names[-1:]
+    alone = np.where(np.array(prior.names) == last[0], departures[0], 0)
+    assert prior.cost(last, departures[0][-1:]) == pytest.approx(prior.cost(prior.names, alone))
     order = prior.names[::-1]
     assert prior.cost(order, departures[0][::-1]) == pytest.approx(costs[0])
     with pytest.raises(InputError, match="no constant 'freckles'"):
