@@ -130,7 +130,7 @@ def test_the_fit_finds_pigments_and_both_shadings_on_any_bands(face):
 
 def test_no_shading_is_negative_and_the_residual_is_that_of_the_spectra(face):
     maps, cube, _ = face
-    skin, rng = SkinModel.load(), np.random.default_rng(0)
+    skin, rng, seen = SkinModel.load(), np.random.default_rng(0), []
     plain = cube.reshape(-1, 33)[::7].astype(np.float64)
     plain -= maps["specular_shading"].reshape(-1, 1)[::7]
     for spectra in (
@@ -148,6 +148,13 @@ def test_no_shading_is_negative_and_the_residual_is_that_of_the_spectra(face):
         found = fit.diffuse_shading[:, None] * reflectance + fit.specular_shading[:, None]
         expected = np.sqrt(np.mean((spectra - found) ** 2, axis=1))
         np.testing.assert_allclose(fit.residual, expected, atol=1e-6)
+        # Where one shading is 0 the other is the least-squares one of what it has alone.
+        dull, flat = fit.specular_shading == 0, fit.diffuse_shading == 0
+        alone = (spectra * reflectance).sum(1) / (reflectance**2).sum(1)
+        np.testing.assert_allclose(fit.diffuse_shading[dull], alone[dull], rtol=1e-6)
+        np.testing.assert_allclose(fit.specular_shading[flat], spectra[flat].mean(1), rtol=1e-6)
+        seen.append((dull.any(), flat.any()))
+    assert np.any(seen, axis=0).all()
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ from bioface.photo.edit import edit, photo_of, relit
 from bioface.photo.files import pixels_sha256, read_photo, to_bytes
 from bioface.photo.result import write_estimate
 from bioface.spectral.camera import METHODS
-from bioface.spectral.colour import apply_tone
+from bioface.spectral.colour import apply_tone, srgb_decode
 from bioface.spectral.formation import decode
 from bioface.spectral.illuminant import Illuminant
 
@@ -73,6 +73,20 @@ def test_an_explained_picture_becomes_the_decoders(explained):
     )
     sure = (estimate.maps["mask"] == 1) & (photo.max(axis=2) < 0.99)
     assert np.abs(edited - expected)[sure].max() < 2e-3
+
+
+def test_what_is_half_skin_changes_by_half(explained):
+    photo, estimate = explained
+    face = replace(estimate.faces[0], landmarks=None, tone=np.zeros(2))
+    photo = np.asarray(apply_tone(estimate.maps["reconstruction"], face.tone))
+    edited = edit(photo, replace(estimate, faces=(face,)), melanin=3)
+    maps = estimate.maps | {"melanin": 3 * estimate.maps["melanin"]}
+    after = decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact")
+    before = estimate.maps["reconstruction"]
+    half = (estimate.maps["mask"] == 0.5) & (before.max(axis=2) < 0.99)
+    assert half.sum() > 10
+    found = srgb_decode(edited)[half]
+    np.testing.assert_allclose(found, (0.5 * (before + after))[half], atol=2e-3)
 
 
 @pytest.mark.parametrize("rebalance", [False, True])
