@@ -99,7 +99,7 @@ class DatasetWriter:
         self._manifest: IO[str] | None = None
         try:
             if self.folder.is_file():
-                raise InputError(f"{self.folder}: is a file, not a folder; use another --out")
+                raise InputError(f"{self.folder}: is a file, not a folder; choose another")
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(self.folder)
             self._check_or_write(info)

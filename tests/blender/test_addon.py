@@ -259,7 +259,7 @@ dataset.folder, dataset.count, dataset.size, dataset.samples = "made", 1, 16, 1
 locked = Path("locked")
 locked.write_text("not a folder")
 dataset.folder = str(locked)
-fails(bpy.ops.bioface.dataset_generate, "cannot be written")
+fails(bpy.ops.bioface.dataset_generate, "is a file, not a folder; choose another")
 dataset.folder = str(Path("made").resolve())
 task = Task("dataset", folder=dataset.folder, settings=dataset.settings())
 while not task.progress.total:

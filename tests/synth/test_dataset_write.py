@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BiofaceError, match="file/set: cannot be written"):
         DatasetWriter(tmp_path / "file" / "set", info())
-    with pytest.raises(InputError, match="file: is a file, not a folder; use another --out"):
+    with pytest.raises(InputError, match="file: is a file, not a folder; choose another"):
         DatasetWriter(tmp_path / "file", info())
 
 
