@@ -7,6 +7,7 @@ reads it; numpy is all it takes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -45,6 +46,11 @@ class PackedDataset:
     @property
     def channels(self) -> tuple[str, ...]:
         return tuple(self.header["channels"])
+
+    @property
+    def sha256(self) -> str:
+        """What tells one packed dataset from another: the hash of its header, not of its path."""
+        return hashlib.sha256(json.dumps(self.header, sort_keys=True).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.images)

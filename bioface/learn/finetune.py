@@ -34,8 +34,7 @@ from bioface.learn.photo_losses import (
     photo_losses,
     seen_by_photo,
 )
-from bioface.learn.pretrain import data_sha256
-from bioface.learn.rendered import RenderedFaces, mixed_batches
+from bioface.learn.rendered import RenderedFaces, data_settings, mixed_batches, read_larger
 from bioface.learn.runs import REPORT, WEIGHTS, check_same, prepare
 from bioface.learn.splits import Splits, split
 from bioface.learn.supervision import recalled, supervised_losses, told
@@ -147,9 +146,7 @@ def finetune(options: FinetuneOptions) -> dict[str, Any]:
     model = load_weights(options.weights)
     size = model.encoder.config.size
     rendered = RenderedFaces.read(options.data) if options.data else None
-    larger = None
-    if options.larger_data:
-        larger = RenderedFaces.read(options.larger_data, larger_than=size)
+    larger = read_larger(options.larger_data, size)
     settings = _settings(options, model.sha256, rendered, larger)
     checkpoint = prepare(options.out, settings, resume=options.resume, overwrite=options.overwrite)
     faces = load_faces(options.photos, size)
@@ -290,9 +287,9 @@ def _settings(
     database = options.camera_database
     values["photos"] = [str(path) for path in options.photos]
     values["without"] = list(options.without)
-    return values | {
+    return {
+        **values,
+        **data_settings(rendered, larger),
         "weights_sha256": weights_sha256,
-        "data_sha256": rendered and data_sha256(rendered.packed),
-        "larger_data_sha256": larger and data_sha256(larger.packed),
         "measured_cameras": None if database is None else database.name,
     }

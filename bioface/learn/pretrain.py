@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,13 +24,12 @@ from bioface.learn.encoder import Encoder, EncoderConfig
 from bioface.learn.paper_network import PaperConfig, PaperEncoder
 from bioface.learn.parallel import drawing_device, own_device
 from bioface.learn.relight import Relighter, Targets
-from bioface.learn.rendered import RenderedFaces, mixed_batches
+from bioface.learn.rendered import RenderedFaces, data_settings, mixed_batches, read_larger
 from bioface.learn.runs import REPORT, WEIGHTS, prepare
 from bioface.learn.splits import Splits
 from bioface.learn.supervision import Pretraining
 from bioface.learn.training import Budget, Training, check_options, fit
 from bioface.learn.weights import TrainedModel, load_weights, save_weights
-from bioface.packed import PackedDataset
 from bioface.spectral.camera import CameraModel, Method
 from bioface.spectral.skin import SkinModel
 
@@ -139,9 +137,8 @@ def pretrain(options: PretrainOptions) -> dict[str, Any]:
         written or holds another run, the budget is missing, or training diverged.
     """
     budget = Budget(options.steps, options.minutes)
-    faces, larger = RenderedFaces.read(options.data), None
-    if options.larger_data:
-        larger = RenderedFaces.read(options.larger_data, larger_than=options.size)
+    faces = RenderedFaces.read(options.data)
+    larger = read_larger(options.larger_data, options.size)
     device = own_device()
     skin = SkinModel.load(options.skin)
     earlier = load_weights(options.weights) if options.weights else None
@@ -284,14 +281,4 @@ def _settings(
     for name in (*_NOT_OF_THE_RUN, "weights", "evaluate"):
         del values[name]
     measured = None if options.camera_database is None else options.camera_database.name
-    return values | {
-        "data_sha256": data_sha256(faces.packed),
-        "larger_data_sha256": larger and data_sha256(larger.packed),
-        "measured_cameras": measured,
-    }
-
-
-def data_sha256(packed: PackedDataset) -> str:
-    """What tells one packed dataset from another: the hash of its header, not of its path."""
-    header = json.dumps(packed.header, sort_keys=True).encode()
-    return hashlib.sha256(header).hexdigest()
+    return values | data_settings(faces, larger) | {"measured_cameras": measured}

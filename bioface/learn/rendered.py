@@ -61,6 +61,19 @@ class RenderedFaces:
         return RelitBatches(relighter, self.training, count, seed)
 
 
+def read_larger(path: str | os.PathLike[str] | None, size: int) -> RenderedFaces | None:
+    """Faces for photos larger than `size`, if a file of them was given; raises as `read`."""
+    return None if path is None else RenderedFaces.read(path, larger_than=size)
+
+
+def data_settings(faces: RenderedFaces | None, larger: RenderedFaces | None) -> dict[str, Any]:
+    """What the settings of a run say of its files."""
+    return {
+        "data_sha256": faces and faces.packed.sha256,
+        "larger_data_sha256": larger and larger.packed.sha256,
+    }
+
+
 def mixed_batches(
     faces: RenderedFaces,
     larger: RenderedFaces | None,

@@ -24,10 +24,10 @@ from bioface.spectral.colour import (
     reflectance_weights,
     xyz_to_lab,
 )
-from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.population import UNIFORM
 from synth.compare import sure_skin
 from synth.dataset.read import Dataset
+from synth.sample.skin import MEASURED, on_grid
 from synth.scene import REGIONS
 
 SITES = {
@@ -95,9 +95,7 @@ def measured_colours(path: str | os.PathLike[str]) -> SkinColours:
         The file cannot be used, does not cover 400-700 nm or holds no site of `SITES`.
     """
     wavelength, reflectance = read_spectra(path)
-    grid = WAVELENGTHS <= 700
-    if wavelength[0] > WAVELENGTHS[grid][0] or wavelength[-1] < WAVELENGTHS[grid][-1]:
-        raise InputError(f"{path}: its spectra must cover 400-700 nm")
+    spectra = on_grid(path, wavelength, reflectance)
     arrays = read_npz(path, _NAMES, f"spectra of people have {', '.join(_NAMES)}, one a spectrum")
     for name in _NAMES:
         if arrays[name].shape != (len(reflectance),):
@@ -106,8 +104,7 @@ def measured_colours(path: str | os.PathLike[str]) -> SkinColours:
                 f"{len(reflectance)} spectra is needed"
             )
     subject, site, group = (arrays[name] for name in _NAMES)
-    weights = reflectance_weights()[grid]
-    spectra = np.stack([np.interp(WAVELENGTHS[grid], wavelength, row) for row in reflectance])
+    weights = reflectance_weights()[: len(MEASURED)]
     lab = xyz_to_lab((spectra - SkinModel.load().specular_offset) @ weights, weights.sum(0))
     people, first, owner = np.unique(subject, return_index=True, return_inverse=True)
     sites = {}

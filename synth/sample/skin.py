@@ -24,6 +24,9 @@ from bioface.spectral.units import MELANIN_RANGE, to_unit
 HELD_OUT_SHARE = 0.25
 """Share of measured people, by the hash of their name, whose residuals are used."""
 
+MEASURED = WAVELENGTHS[WAVELENGTHS <= 700]
+"""nm at which measured spectra are used."""
+
 _SMOOTHING = 15.0  # nm, deviation of the Gaussian that smooths residuals
 _NEIGHBOURS = 12  # people of about the same tone among whom one residual is drawn
 _FACTORS = (0.5, 2.0)
@@ -115,22 +118,20 @@ class Residuals:
         InputError
             The file cannot be read or lacks something, or nobody in it is chosen.
         """
-        grid = WAVELENGTHS[WAVELENGTHS <= 700]
         wavelength, reflectance, subject = _read(path)
-        if wavelength[0] > grid[0] or wavelength[-1] < grid[-1]:
-            raise InputError(f"{path}: its spectra must cover 400-700 nm")
+        spectra = on_grid(path, wavelength, reflectance)
         chosen = np.array([_is_held_out(str(name)) == held_out for name in subject])
         if not chosen.any():
             which = "none" if held_out else "all"
             raise InputError(f"{path}: {which} of its {len(set(subject))} people is held out")
-        measured = np.stack([np.interp(grid, wavelength, row) for row in reflectance[chosen]])
-        bands = np.eye(len(grid), len(WAVELENGTHS))
+        measured = spectra[chosen]
+        bands = np.eye(len(MEASURED), len(WAVELENGTHS))
         offset = model.specular_offset
         predict = predictor(model, bands, offset)
         start = starts(model, bands, measured - offset)
         coordinates, fitted = solve(predict, measured, start, model.parameters)
-        factor = 1 + _smooth(grid, measured - fitted) / (fitted - offset)
-        beyond = np.repeat(factor[:, -1:], len(WAVELENGTHS) - len(grid), axis=1)
+        factor = 1 + _smooth(MEASURED, measured - fitted) / (fitted - offset)
+        beyond = np.repeat(factor[:, -1:], len(WAVELENGTHS) - len(MEASURED), axis=1)
         deviation = np.clip(np.concatenate([factor, beyond], axis=1), *_FACTORS)
         melanin = from_coordinates(model.parameters, coordinates)["melanin"]
         return Residuals(np.asarray(to_unit(melanin, MELANIN_RANGE)), deviation)
@@ -144,6 +145,21 @@ def sample_off_model(
     scattering = float(np.exp(SCATTERING_LOG_SD * np.clip(rng.standard_normal(), -2, 2)))
     nearest = np.argsort(np.abs(residuals.melanin_u - melanin_u), kind="stable")[:_NEIGHBOURS]
     return Skin(model, oxygenation, scattering, residuals.deviation[rng.choice(nearest)])
+
+
+def on_grid(
+    path: str | os.PathLike[str], wavelength: np.ndarray, reflectance: np.ndarray
+) -> np.ndarray:
+    """Spectra (N, W) of a file at `wavelength` (W,), (N, 31) at `MEASURED`.
+
+    Raises
+    ------
+    InputError
+        They do not cover 400-700 nm.
+    """
+    if wavelength[0] > MEASURED[0] or wavelength[-1] < MEASURED[-1]:
+        raise InputError(f"{path}: its spectra must cover 400-700 nm")
+    return np.stack([np.interp(MEASURED, wavelength, row) for row in reflectance])
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -333,17 +333,23 @@ def test_settings_are_checked():
         Settings(count=1, samples=0)
 
 
-def test_batches_run_as_tasks_of_a_dask_cluster(children, tmp_path):
+@pytest.fixture
+def cluster():
+    """Address of a scheduler in this process, with one worker of two threads."""
     distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as running:
+        yield running.scheduler_address
+
+
+def test_batches_run_as_tasks_of_a_dask_cluster(children, cluster, tmp_path):
     children("pass")
     partial = tmp_path / "partial"
     partial.mkdir()
     jobs = make_jobs(partial, list(range(3)), Settings(count=3, batch=2, scheduler="tcp://"), {})
     assert {job.threads for job in jobs} == {1}
-    cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
-    )
-    with cluster, processes.connect(cluster.scheduler_address) as client:
+    with processes.connect(cluster) as client:
         reports = list(processes.run_jobs_on_cluster(jobs, client))
     assert sorted(report["index"] for report in reports) == [0, 1, 2]
 
@@ -365,15 +371,10 @@ class Unreadable:
         return unreadable, ()
 
 
-def test_a_scheduler_without_our_modules_is_one_line():
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    )
+def test_a_scheduler_without_our_modules_is_one_line(cluster):
     with (
-        cluster,
         pytest.raises(BiofaceError, match=r"cannot read .*; install this version of bioface"),
-        processes.connect(cluster.scheduler_address) as client,
+        processes.connect(cluster) as client,
     ):
         client.submit(print, Unreadable(), pure=False).result()
 
@@ -422,15 +423,10 @@ def test_a_scheduler_that_is_lost_is_one_line(tmp_path):
     assert ran.stderr.count("\n") == 1
 
 
-def test_other_errors_of_a_task_are_not_taken_for_missing_modules():
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    )
+def test_other_errors_of_a_task_are_not_taken_for_missing_modules(cluster):
     with (
-        cluster,
         pytest.raises(RuntimeError, match="no memory"),
-        processes.connect(cluster.scheduler_address) as client,
+        processes.connect(cluster) as client,
     ):
         client.submit(_fail, pure=False).result()
 
