@@ -316,7 +316,7 @@ def photo_count(options: AccuracyOptions) -> int:
 
 @dataclass(frozen=True)
 class _Test:
-    """One packed file under test; photos are `factor` times as large as what is read of them."""
+    """One packed file under test; photos are made `factor` times as large as they are read."""
 
     packed: PackedDataset
     size: int
@@ -346,8 +346,9 @@ class _Test:
         """What draws the photos of a condition."""
         return Relighter.for_test(
             self.packed,
-            self.size * self.factor,
+            self.size,
             config,
+            factor=self.factor,
             database=self.options.cameras,
             device=test_device(),
             at_once=photos_at_once(self.size),
@@ -371,8 +372,7 @@ class _Test:
             rows[reader.name] = list[FaceRow]()
         for draw, seed in enumerate(self.options.seeds):
             seen = 0
-            for drawn in drawn_photos(relighter, people, len(people), seed):
-                photos = drawn.shrunk(self.factor)
+            for photos in drawn_photos(relighter, people, len(people), seed):
                 for reader in (*networks, *(known if draw == 0 else ())):
                     limit = getattr(reader, "limit", None)
                     if limit is None or seen < limit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
@@ -17,8 +17,6 @@ from bioface.spectral.colour import (
     ita,
     ita_class,
     linear_srgb_to_xyz,
-    srgb_decode,
-    srgb_encode,
     xyz_to_lab,
 )
 from bioface.spectral.fast import decode_maps
@@ -102,45 +100,6 @@ class Photos:
     light: Sequence[str]
     identity: Sequence[str]
     targets: Any = None
-
-    def shrunk(self, factor: int) -> Photos:
-        """Means over squares of `factor` pixels: how `bioface estimate` hands on larger photos.
-
-        `srgb` is averaged in linear light, truth about skin over the skin in a square; a pixel
-        counts where all that it is made of do. H and W are multiples of `factor`, or ValueError;
-        `targets` are lost.
-        """
-        if factor == 1:
-            return self
-        mask = _squares(self.mask, factor)
-
-        def of_skin(values: np.ndarray) -> np.ndarray:
-            weights = self.mask if values.ndim == 3 else self.mask[..., None]
-            whole = mask if values.ndim == 3 else mask[..., None]
-            return _squares(values * weights, factor) / np.maximum(whole, 1e-3)
-
-        light = _squares(np.asarray(srgb_decode(self.srgb)), factor)
-        return replace(
-            self,
-            srgb=np.asarray(srgb_encode(light)).clip(0, 1).astype(np.float32),
-            mask=mask,
-            counted=_squares(self.counted.astype(np.float32), factor) == 1,
-            melanin_u=of_skin(self.melanin_u),
-            haemoglobin_u=of_skin(self.haemoglobin_u),
-            diffuse_shading=of_skin(self.diffuse_shading),
-            specular_shading=of_skin(self.specular_shading),
-            albedo=of_skin(self.albedo),
-            linear=_squares(self.linear, factor),
-            targets=None,
-        )
-
-
-def _squares(values: np.ndarray, factor: int) -> np.ndarray:
-    """Means (B, H / factor, W / factor, ...) over squares of (B, H, W, ...)."""
-    count, height, width, *rest = values.shape
-    parts = values.reshape(count, height // factor, factor, width // factor, factor, *rest)
-    found: np.ndarray = parts.mean((2, 4))
-    return found
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from bioface.scores.summary import summarise
 from bioface.spectral.camera import CameraModel
 from bioface.spectral.colour import (
     reflectance_to_linear_srgb,
-    srgb_decode,
-    srgb_encode,
 )
 from bioface.spectral.skin import SkinModel
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, MELANIN_RANGE, from_unit
@@ -212,25 +210,6 @@ def test_what_a_method_does_not_say_is_left_out(photos):
 def test_photos_with_hardly_any_skin_do_not_count(photos):
     photos.counted[0] = False
     assert len(measure(photos, said(photos))) == COUNT - 1
-
-
-def test_larger_photos_are_averaged_in_light_and_their_truth_over_skin(photos):
-    photos.mask[0, 5, 5] = 0.2
-    photos.counted[0, 5, 5] = False
-    small = photos.shrunk(2)
-    assert small.srgb.shape == (COUNT, SIDE // 2, SIDE // 2, 3)
-    square = np.s_[0, 4:6, 4:6]
-    light = srgb_decode(photos.srgb[square]).mean((0, 1))
-    np.testing.assert_allclose(small.srgb[0, 2, 2], srgb_encode(light), atol=1e-6)
-    weights = photos.mask[square]
-    for name in ("melanin_u", "albedo", "diffuse_shading"):
-        mean = np.average(getattr(photos, name)[square].reshape(4, -1), 0, weights.ravel())
-        np.testing.assert_allclose(getattr(small, name)[0, 2, 2], np.squeeze(mean), rtol=1e-6)
-    np.testing.assert_allclose(small.linear[0, 2, 2], photos.linear[square].mean((0, 1)))
-    assert small.mask[0, 2, 2] == pytest.approx(0.8)
-    assert not small.counted[0, 2, 2]
-    assert small.counted.sum() == photos.counted.sum() // 4
-    assert photos.shrunk(1) is photos
 
 
 def test_an_aim_missed_by_little_does_not_look_reached():
