@@ -25,9 +25,10 @@ STAGES = (
     *("pretrain", "continued", "finetune", "refined", "mean"),
     *("enlarged", "adapted", "blended"),
     *("broadened", "settled", "together", "joined"),
+    *("sharpened", "honed", "evened", "crisp"),
 )
-FINE_TUNING = ("finetune", "refined", "adapted", "settled")
-MEANS = ("mean", "blended", "together", "joined")
+FINE_TUNING = ("finetune", "refined", "adapted", "settled", "honed")
+MEANS = ("mean", "blended", "together", "joined", "evened", "crisp")
 """Stages without a log: means of two others."""
 
 
