@@ -13,10 +13,18 @@ import numpy as np
 from bioface.errors import InputError
 from bioface.evaluate.baselines import Baseline, baselines
 from bioface.evaluate.conditions import conditions
-from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
+from bioface.evaluate.contents import (
+    contents,
+    file_sha256,
+    manifest_sha256,
+    of_folder,
+    samples_per_pixel,
+)
 from bioface.evaluate.floor import load_floor
 from bioface.evaluate.mean_colour import mean_colour_floor
 from bioface.evaluate.tables import NETWORK, SMALLER, SPECTRAL, TOLD, TRANSPORT
+from bioface.evaluate.within_face import within_face_floor
+from bioface.evaluate.worn import by_worn
 from bioface.learn.accuracy import NetworkReader, drawn_photos, test_device
 from bioface.learn.conditions import RelightConfig
 from bioface.learn.larger import times_larger
@@ -111,8 +119,10 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
     JSON-ready: `network` (what is under test), `own` (which of those it is compared with are no
     baselines but other weights of its kind), `splits_sha256`, `cameras` (where cameras came
     from), `size`, `floor` (rows of the information floor or None), `mean_colour_floor`
-    (`bioface.evaluate.mean_colour`, for *clean*; None without baselines) and `sets`: one entry a
-    packed file with `name`, `heads`, `identities`, `samples`, `contents` (what covers skin, in
+    (`bioface.evaluate.mean_colour`, for *clean*; None without baselines), `within_face_floor`
+    (`bioface.evaluate.within_face`, likewise), `worn` (`bioface.evaluate.worn`; None without
+    `clean_data`) and `sets`: one entry a packed file with `name`, `heads`, `identities`,
+    `samples`, `sha256` (of the file, or of a folder's manifest), `contents` (what covers skin, in
     words), `samples_per_pixel` (None if unknown) and `conditions`: condition to method to the
     figures of `bioface.scores.summary.summarise`. Where another set stood in for one in *clean*,
     its entry has `clean_set` too, the same about that one. `larger`, where there is such data, is
@@ -150,7 +160,7 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         if other.config.get("kind") != "paper":
             own.append(name)
     sets: list[dict[str, Any]] = []
-    mean_colour = None
+    mean_colour = within_face = worn = None
     for k, path in enumerate(options.data):
         test = _Test(read_packed(path), size, options)
         stand_in = options.clean_data if k == 0 else None
@@ -162,9 +172,16 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
             )
             readers = networks if name in MAIN_CONDITIONS else networks[:1]
             shown = test if name == WORN else clean
-            figures[name] = shown.run(config, readers, known, advance)
+            rows = shown.rows(config, readers, known, advance)
+            figures[name] = {method: summarise(found) for method, found in rows.items()}
+            if stand_in and name == CLEAN:
+                dressed = test.rows(config, networks[:1], [], advance)[NETWORK]
+                samples = (of.packed.header["samples"] for of in (test, clean))
+                worn = by_worn(dressed, rows[NETWORK], *samples)
         if options.with_baselines and k == 0 and CLEAN in settings:
-            mean_colour = mean_colour_floor(clean.relighter(settings[CLEAN]), seed=options.seed)
+            relighter = clean.relighter(settings[CLEAN])
+            mean_colour = mean_colour_floor(relighter, seed=options.seed)
+            within_face = {CLEAN: within_face_floor(relighter, seed=options.seed)}
         sets.append({**_about(test, clean), "conditions": figures})
     main = {name: config for name, config in settings.items() if name in MAIN_CONDITIONS}
     for folder, clean_folder in zip_longest(options.spectral, options.clean_spectral):
@@ -188,6 +205,8 @@ def accuracy(options: AccuracyOptions, advance: Callable[[int], object] | None =
         "seed": options.seed,
         "floor": floor and floor["rows"],
         "mean_colour_floor": mean_colour,
+        "within_face_floor": within_face,
+        "worn": worn,
         "sets": sets,
         "larger": larger,
     }
@@ -248,6 +267,7 @@ def _about_cubes(folder: Path) -> dict[str, Any]:
         "heads": SPECTRAL,
         "identities": count,
         "samples": count,
+        "sha256": manifest_sha256(folder),
         **_shown(of_folder(folder)),
     }
 
@@ -309,6 +329,8 @@ def photo_count(options: AccuracyOptions) -> int:
 
     first, *others = options.data
     photos = of_set(first, options.clean_data) + sum(map(of_set, others))
+    if options.clean_data and CLEAN in names:
+        photos += people(first)
     if options.larger_data:
         photos += 2 * of_set(options.larger_data, options.larger_clean_data)
     return options.draws * photos
@@ -339,6 +361,7 @@ class _Test:
             "heads": dataset.get("heads", {}).get("name", "unknown"),
             "identities": len(self.people),
             "samples": len(self.packed),
+            "sha256": file_sha256(self.packed.path),
             **_shown(dataset),
         }
 
@@ -362,6 +385,17 @@ class _Test:
         advance: Callable[[int], object] | None,
     ) -> dict[str, Any]:
         """Method to its figures under one condition."""
+        found = self.rows(config, networks, known, advance)
+        return {name: summarise(rows) for name, rows in found.items()}
+
+    def rows(
+        self,
+        config: RelightConfig,
+        networks: Sequence[Reader],
+        known: Sequence[Baseline],
+        advance: Callable[[int], object] | None,
+    ) -> dict[str, Rows]:
+        """Method to its faces under one condition."""
         relighter = self.relighter(config)
         if known:
             training = list(self._training(relighter))
@@ -385,7 +419,7 @@ class _Test:
             raise InputError(
                 f"{self.packed.path}: no held-out photo shows enough skin at size {self.size}"
             )
-        return {name: summarise(Rows.of(found)) for name, found in rows.items()}
+        return {name: Rows.of(found) for name, found in rows.items()}
 
     def _training(self, tested: Relighter) -> Iterator[Photos]:
         """Photos under the same conditions of people, cameras and lights not tested on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,3 +53,15 @@ def of_folder(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def file_sha256(path: Path) -> str:
+    """What tells a file's content from another's; hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def manifest_sha256(folder: Path) -> str | None:
+    """That of a dataset's manifest, which holds those of its samples; None without one."""
+    manifest = folder / "manifest.jsonl"
+    return file_sha256(manifest) if manifest.is_file() else None

@@ -185,17 +185,23 @@ def _crop_face(
 
 def as_table(results: Mapping[str, Any]) -> str:
     """Markdown: a row an image, their mean, and the paper's Table 1 in its units and in u."""
-    header = ("RMSE", "diffuse", "specular", "albedo", "melanin", "haemoglobin", "reconstruction")
-    rows = [[entry["name"], *_cells(entry["rmse"], 1.0)] for entry in results["images"]]
-    rows.append(["**mean, u**", *_cells(results["mean"], 1.0)])
-    rows.append(["**mean, the paper's units**", *_cells(results["mean"], PAPER_UNITS_PER_U)])
+    header = (
+        *("RMSE", "diffuse", "specular", "albedo", "melanin", "haemoglobin", "reconstruction"),
+        *("diffuse, scale-free", "fit / spectrum"),
+    )
+    images = results["images"]
+    rows = [[entry["name"], *_cells(entry["rmse"], 1.0, entry["fit_residual"])] for entry in images]
+    residual = float(np.mean([entry["fit_residual"] for entry in images]))
+    for title, factor in (("u", 1.0), ("the paper's units", PAPER_UNITS_PER_U)):
+        rows.append([f"**mean, {title}**", *_cells(results["mean"], factor, residual)])
     rows += [[name, *_cells(errors, 1.0)] for name, errors in PAPER.items()]
     return table(header, rows)
 
 
-def _cells(errors: Mapping[str, float], factor: float) -> list[str]:
+def _cells(errors: Mapping[str, float], factor: float, residual: float | None = None) -> list[str]:
     scaled = {
         name: errors.get(name) and errors[name] * (factor if name in MAPS[3:5] else 1.0)
         for name in MAPS
     }
-    return [number(scaled[name]) for name in MAPS]
+    scale_free = errors.get("diffuse_scale_free")
+    return [*(number(scaled[name]) for name in MAPS), number(scale_free), number(residual)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bioface.evaluate.aims import aims
+from bioface.evaluate.methods import pairs, side_by_side
 from bioface.evaluate.tables import (
     NETWORK,
     SMALLER,
@@ -15,7 +16,6 @@ from bioface.evaluate.tables import (
     floors,
     group_table,
     number,
-    ratio,
     table,
     tone_floor,
     value,
@@ -96,22 +96,25 @@ def as_page(results: Mapping[str, Any], command: str, figures: Mapping[str, str]
     """
     main = results["sets"][0]
     parts = [_head(results, main, command)]
-    parts += [
-        _methods(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
-    ]
+    shown = [condition for condition in MAIN_CONDITIONS if _has(main, condition)]
+    parts += [side_by_side(main, condition, results) for condition in shown]
     if "methods" in figures:
         parts.append(f"![Error of every method]({figures['methods']})")
-    parts += [
-        _detail(main, condition, results) for condition in MAIN_CONDITIONS if _has(main, condition)
-    ]
+    parts += [_detail(main, condition, results) for condition in shown]
     parts += [
         aims(results),
         _degradations(main),
+        _worn(results.get("worn")),
         _larger(results),
         _groups(main, results, figures),
         _scene(main),
     ]
-    parts += [_other(entry, main) for entry in results["sets"][1:]]
+    for entry in results["sets"][1:]:
+        parts.append(_other(entry, main))
+        for condition in MAIN_CONDITIONS:
+            parts += _of_other(entry, condition) if _has(entry, condition) else []
+        scene = _scene_table(entry)
+        parts.append(scene and f"### Light, camera, mask and uncertainty\n\n{scene}")
     parts.append(_portraits(results.get("portraits")))
     parts.append(_multispectral(results.get("multispectral")))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -169,13 +172,15 @@ def _sets(main: Mapping[str, Any]) -> str:
 
 
 def _people(entry: Mapping[str, Any]) -> str:
-    shown = f"{entry['heads']} heads; {entry['contents']}{_sampling(entry)}"
+    shown = f"{entry['heads']} heads; {entry['contents']}{_rendered(entry)}"
     return f"{entry['identities']} people ({shown})"
 
 
-def _sampling(entry: Mapping[str, Any]) -> str:
-    count = entry.get("samples_per_pixel")
-    return f"; rendered with {count} samples a pixel" if count else ""
+def _rendered(entry: Mapping[str, Any]) -> str:
+    """How a set was rendered, and what tells it from another one."""
+    count, digest = entry.get("samples_per_pixel"), entry.get("sha256")
+    sampling = f"; rendered with {count} samples a pixel" if count else ""
+    return sampling + (f"; sha256 `{digest[:16]}`" if digest else "")
 
 
 def _caution(network: Mapping[str, Any]) -> str:
@@ -187,58 +192,13 @@ def _caution(network: Mapping[str, Any]) -> str:
   holds the held-out cameras too, and possibly on some of these people: the figures flatter them."""
 
 
-def _methods(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
-    rows = []
-    for method, figures in entry["conditions"][condition].items():
-        cells = [
-            *_pairs(figures),
-            *(
-                number(value(figures, quantity, score))
-                for quantity, score in (
-                    ("albedo", "rmse"),
-                    ("log_diffuse", "within_rmse"),
-                    ("specular", "r2"),
-                    ("reconstruction", "rmse"),
-                )
-            ),
-        ]
-        name = f"**{method}**" if method == NETWORK else method
-        rows.append([f"{name} ({figures['photos']})", *cells])
-    for name, floor in floors(results):
-        cells = [number(floor["melanin_u"]), "", number(floor["haemoglobin_u"])]
-        rows.append([f"*floor of one pixel: {name}*", *cells, "", "", "", "", ""])
-    header = (
-        *("method (photos)", "melanin", "within", "haemoglobin", "within"),
-        *("albedo", "log diffuse", "specular R2", "reconstruction"),
-    )
-    return f"""## Methods, {condition}
-
-RMSE in u / R2 of the pigments, RMSE of albedo and reconstruction (linear sRGB), scale-free RMSE of
-log diffuse shading, R2 of specular shading; shadings on unclipped pixels.
-
-{table(header, rows)}"""
-
-
-def _pairs(figures: Mapping[str, Any], *beside: Mapping[str, Any] | None) -> list[str]:
-    """RMSE / R2 of both pigments, absolute and within, with the ratios to the RMSE of others."""
-    cells = []
-    for quantity in ("melanin_u", "haemoglobin_u"):
-        for prefix in ("", "within_"):
-            rmse, r2 = (value(figures, quantity, f"{prefix}{score}") for score in ("rmse", "r2"))
-            others = (value(o, quantity, f"{prefix}rmse") if o else None for o in beside)
-            ratios = "; ".join(number(ratio(rmse, other), 2) for other in others)
-            cells.append(f"{number(rmse)} / {number(r2, 2)}" + f" ({ratios})" * bool(beside))
-    return cells
-
-
-def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]) -> str:
+def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any] | None) -> str:
+    """Every quantity that the network tells; beside the floors of `results`, unless it is None."""
     figures = entry["conditions"][condition].get(NETWORK)
     if figures is None:
         return ""
     rows = []
-    floor = dict(floors(results)).get("nothing known", {})
-    of_faces = results.get("mean_colour_floor") if condition == "clean" else None
-    beside = {"absolute": floor, "face mean": of_faces["colour"] if of_faces else {}}
+    below = _floors_of(results or {}, condition)
     for pigment in ("melanin", "haemoglobin"):
         for unit, quantity, digits in (
             ("u", f"{pigment}_u", 3),
@@ -246,7 +206,6 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         ):
             scores = figures["quantities"][quantity]
             for kind, prefix in (("absolute", ""), ("within", "within_"), ("face mean", "face_")):
-                below = beside.get(kind, {}).get(quantity)
                 rows.append(
                     [
                         f"{pigment}, {unit}, {kind}",
@@ -254,7 +213,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
                         with_interval(scores[f"{prefix}r2"], 2),
                         number(scores[f"{prefix}correlation"][0], 2),
                         number(scores[f"{prefix}prior"][0], digits),
-                        number(below, digits),
+                        *([number(below[kind].get(quantity), digits)] if results else []),
                     ]
                 )
     for title, quantity, score, relative in (
@@ -275,10 +234,13 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
                     with_interval(scores[relative], 2),
                     number(scores[f"{prefix}correlation"][0], 2),
                     number(prior),
-                    "-",
+                    *(["-"] if results else []),
                 ]
             )
-    header = ("network", "RMSE", "R2", "correlation", "prior sd", "floor")
+    header = ("network", "RMSE", "R2", "correlation", "prior sd", *(["floor"] if results else []))
+    found = table(header, rows)
+    if results is None:
+        return f"### In detail, {condition}\n\n{found}"
     scale_free = value(figures, "reconstruction", "scale_free_rmse")
     note = (
         ""
@@ -287,13 +249,29 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
         f" JPEG; with the factor on each photo that suits it best its RMSE is {scale_free:.3f}."
     )
     floors_are = "*Floor*: what one pixel tells at best, nothing known"
-    if of_faces:
+    if below["face mean"]:
         floors_are += (
             "; of face means, what the exact mean colour of a\nface without gloss tells at best "
             "under this test's lights, cameras, white balance and exposure\n"
             "(`bioface.evaluate.mean_colour`)"
         )
-    return f"## The network in detail, {condition}\n\n{table(header, rows)}\n\n{floors_are}.{note}"
+    if below["within"]:
+        floors_are += (
+            "; within a face, what one pixel tells at best where light, camera,\nwhite balance and "
+            "the face's mean pigments are known exactly, its shading and gloss are not\n"
+            "(`bioface.evaluate.within_face`)"
+        )
+    return f"## The network in detail, {condition}\n\n{found}\n\n{floors_are}.{note}"
+
+
+def _floors_of(results: Mapping[str, Any], condition: str) -> dict[str, Mapping[str, float]]:
+    """What stands below absolute errors, those of face means and those within a face."""
+    of_faces = results.get("mean_colour_floor") if condition == "clean" else None
+    return {
+        "absolute": dict(floors(results)).get("nothing known", {}) if results else {},
+        "face mean": of_faces["colour"] if of_faces else {},
+        "within": (results.get("within_face_floor") or {}).get(condition, {}),
+    }
 
 
 def _degradations(entry: Mapping[str, Any]) -> str:
@@ -323,6 +301,29 @@ Clean, with a single thing wrong in every photo: R2 and its change.
 {table(header, rows)}"""
 
 
+def _worn(found: Mapping[str, Any] | None) -> str:
+    """What people wear, have grown and have on, one thing at a time."""
+    if not found:
+        return ""
+    rows = []
+    for item, (with_it, bare) in ((i, (e["worn"], e["bare"])) for i, e in found.items()):
+        cells = []
+        for quantity in ("melanin_u", "haemoglobin_u"):
+            for score in ("r2", "within_r2"):
+                now, before = value(with_it, quantity, score), value(bare, quantity, score)
+                drop = "" if now is None or before is None else f" ({now - before:+.2f})"
+                cells.append(number(now, 2) + drop)
+        rows.append([item, str(with_it["identities"]), *cells])
+    header = ("R2", "people", "melanin", "within", "haemoglobin", "within")
+    return f"""### What people wear
+
+*Clean* photos of the main set's people who wear, have grown or have on one thing, among whatever
+else they do: R2, and in brackets its change from photos of the same people with bare skin, under
+the same lights, by the same cameras.
+
+{table(header, rows)}"""
+
+
 def _larger(results: Mapping[str, Any]) -> str:
     """Photos larger than what the network reads, beside the same taken as small as that."""
     entry = results.get("larger")
@@ -332,8 +333,8 @@ def _larger(results: Mapping[str, Any]) -> str:
     rows = []
     for condition, methods in entry["conditions"].items():
         larger, smaller = methods[NETWORK], methods[SMALLER]
-        rows.append([f"{condition}, {pixels} pixels", *_pairs(larger, smaller)])
-        rows.append([f"{condition}, {size} pixels", *_pairs(smaller)])
+        rows.append([f"{condition}, {pixels} pixels", *pairs(larger, smaller)])
+        rows.append([f"{condition}, {size} pixels", *pairs(smaller)])
     header = ("", "melanin", "within", "haemoglobin", "within")
     groups = [
         f"### By {GROUP_TITLES['tone']}, {condition}, {pixels} pixels\n\n"
@@ -378,6 +379,21 @@ tells more than a pixel does.
 
 
 def _scene(entry: Mapping[str, Any]) -> str:
+    found = _scene_table(entry)
+    if not found:
+        return ""
+    return f"""## Light, camera, mask and uncertainty
+
+Median absolute error of the correlated colour temperature; median error of the sensitivities over
+the spread of cameras (always saying the mean camera scores about 1); mean absolute error of the
+skin mask; share of pixels whose error is at most the standard deviation that the network gives
+(0.68 of a normal error).
+
+{found}"""
+
+
+def _scene_table(entry: Mapping[str, Any]) -> str:
+    """Empty where no method tells of light, camera or mask."""
     rows = []
     means = (("mask_error", 3), ("melanin_covered", 2), ("haemoglobin_covered", 2))
     for condition in MAIN_CONDITIONS:
@@ -393,17 +409,8 @@ def _scene(entry: Mapping[str, Any]) -> str:
                         *(number(scalars.get(n, {}).get("mean"), d) for n, d in means),
                     ]
                 )
-    if not rows:
-        return ""
     header = ("method", "CCT, mired", "CCT, K", "camera", "mask", "melanin +-", "haemoglobin +-")
-    return f"""## Light, camera, mask and uncertainty
-
-Median absolute error of the correlated colour temperature; median error of the sensitivities over
-the spread of cameras (always saying the mean camera scores about 1); mean absolute error of the
-skin mask; share of pixels whose error is at most the standard deviation that the network gives
-(0.68 of a normal error).
-
-{table(header, rows)}"""
+    return table(header, rows) if rows else ""
 
 
 def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
@@ -417,7 +424,7 @@ def _other(entry: Mapping[str, Any], main: Mapping[str, Any]) -> str:
                 .get(NETWORK if method == TRANSPORT else method)
             )
             alike = [methods[TRANSPORT]] if method == NETWORK and TRANSPORT in methods else []
-            cells = _pairs(figures, beside, *alike)
+            cells = pairs(figures, beside, *alike)
             rows.append(
                 [f"{method}, {condition}", *cells, number(value(figures, "albedo", "rmse"))]
             )
@@ -431,17 +438,24 @@ lights and cameras as the transport model makes them"""
     bare = entry.get("clean_set")
     clean = (
         f"In *clean* {bare['name']} stands in for it, {bare['identities']} people: "
-        f"{bare['contents']}{_sampling(bare)}.\n"
+        f"{bare['contents']}{_rendered(bare)}.\n"
         if bare
         else ""
     )
     return f"""## Another set: {entry["name"]} ({kind}, {entry["identities"]} people)
 
-Skin is covered by: {entry["contents"]}{_sampling(entry)}.
+Skin is covered by: {entry["contents"]}{_rendered(entry)}.
 {clean}RMSE in u / R2, and in brackets the ratio of the RMSE to that on the main set\
 {" (*clean*: that on its own set)" if "clean_set" in main else ""}{told}.
 
 {table(header, rows)}"""
+
+
+def _of_other(entry: Mapping[str, Any], condition: str) -> list[str]:
+    """The network's other figures on a further set."""
+    figures = entry["conditions"][condition][NETWORK]
+    tones = f"### By {GROUP_TITLES['tone']}, {condition}\n\n{group_table(figures, 'tone')}"
+    return [_detail(entry, condition, None), tones]
 
 
 def _portraits(found: Mapping[str, Any] | None) -> str:
@@ -479,5 +493,7 @@ def _multispectral(found: Mapping[str, Any] | None) -> str:
 The benchmark of Alotaibi & Smith (2019, Table 1): RMSE against a fit of the dichromatic skin model
 to the spectra, the photo rendered under D65 for the mean camera. The paper counts pigments from -1
 to 1, twice u. **The images are not the paper's**, so its figures stand here for scale only.
+*Diffuse, scale-free* has the factor on each image that suits it best: how bright a light is, one
+photo does not tell. *Fit / spectrum* is what the fit leaves of the spectra, over their mean.
 
 {found["table"]}"""

@@ -209,11 +209,19 @@ def test_a_network_that_knows_the_truth_makes_no_error(tmp_path, face, network):
 
 def test_the_paper_counts_pigments_twice():
     errors = dict(zip(MAPS, (0.1, 0.11, 0.12, 0.13, 0.14, 0.15), strict=True))
-    lines = as_table({"images": [{"name": "a", "rmse": errors}], "mean": errors}).splitlines()
-    assert lines[2:5] == [
-        "| a | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 |",
-        "| **mean, u** | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 |",
-        "| **mean, the paper's units** | 0.100 | 0.110 | 0.120 | 0.260 | 0.280 | 0.150 |",
+    errors["diffuse_scale_free"] = 0.09
+    images = [
+        {"name": name, "rmse": errors, "fit_residual": residual}
+        for name, residual in (("a", 0.02), ("b", 0.04))
+    ]
+    lines = as_table({"images": images, "mean": errors}).splitlines()
+    assert lines[2:7] == [
+        "| a | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 | 0.090 | 0.020 |",
+        "| b | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 | 0.090 | 0.040 |",
+        "| **mean, u** | 0.100 | 0.110 | 0.120 | 0.130 | 0.140 | 0.150 | 0.090 | 0.030 |",
+        "| **mean, the paper's units** "
+        "| 0.100 | 0.110 | 0.120 | 0.260 | 0.280 | 0.150 | 0.090 | 0.030 |",
+        "| BioFaceNet (published) | 0.172 | 0.087 | 0.115 | 0.597 | 0.291 | 0.071 | - | - |",
     ]
 
 

@@ -1,4 +1,5 @@
 import functools
+import hashlib
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from bioface.evaluate import accuracy, page
 from bioface.evaluate.baselines import pixels
 from bioface.evaluate.contents import contents, of_folder, samples_per_pixel
 from bioface.evaluate.mean_colour import mean_colour_floor
+from bioface.evaluate.within_face import within_face_floor
 from bioface.learn import fit_image
 from bioface.learn.decoder import Decoder
 from bioface.learn.encoder import Encoder, EncoderConfig
@@ -37,6 +39,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(fit_image, "fit_images", functools.partial(fit_image.fit_images, steps=5))
     few = functools.partial(mean_colour_floor, faces=3000, asked=200)
     monkeypatch.setattr(accuracy, "mean_colour_floor", few)
+    fewer = functools.partial(within_face_floor, faces=5, candidates=100)
+    monkeypatch.setattr(accuracy, "within_face_floor", fewer)
 
 
 @pytest.mark.slow
@@ -79,6 +83,12 @@ def test_the_command_writes_figures_page_plots_and_fairness(
     told = f"{results['mean_colour_floor']['colour']['melanin_u']:.3f}"
     face_means = [line for line in text.splitlines() if "melanin, u, face mean" in line]
     assert [line.split("|")[-2].strip() for line in face_means[:2]] == [told, "-"]
+    told = f"{results['within_face_floor']['clean']['melanin_u']:.3f}"
+    within = [line for line in text.splitlines() if "melanin, u, within" in line]
+    assert [line.split("|")[-2].strip() for line in within[:2]] == [told, "-"]
+    digest = hashlib.sha256(pack_path.read_bytes()).hexdigest()
+    assert results["sets"][0]["sha256"] == digest
+    assert f"sha256 `{digest[:16]}`" in text
     assert "figures/accuracy-methods.png" in text
     assert "each in 2 photos a condition" in text
     assert "--draws 2" in text
@@ -131,8 +141,53 @@ def test_clean_is_measured_on_bare_skin_where_a_set_of_it_is_given(
     assert "in all conditions but full: bare (ellipsoids)" in capsys.readouterr().out
     page_text = (tmp_path / "a.md").read_text()
     assert "*Clean* and the single degradations: " in page_text
-    assert "(ellipsoids heads; skin only)" in page_text
+    assert "(ellipsoids heads; skin only; sha256 `" in page_text
     assert "--clean-data bare.pack" in page_text
+
+
+def sample(glasses, identity):
+    """As much of a sample's JSON as tells what is worn."""
+    return {
+        "identity": [identity],
+        "hair": {"strands": {"scalp": 0, "brows": 300, "beard": 0}},
+        "make_up": {"reflectance": {}},
+        "glasses": {"shown": glasses},
+        "headwear": {"kind": "none"},
+        "clothes": {"kind": "none"},
+    }
+
+
+def test_what_people_wear_is_held_against_the_same_people_without(weights, tmp_path):
+    rng = np.random.default_rng(2)
+    images = [ellipsoid_sample(rng) for _ in range(4)]
+    packs = {name: tmp_path / f"{name}.pack" for name in ("worn", "bare")}
+    for name, path in packs.items():
+        samples = [sample(name == "worn" and i in (1, 2), i) for i in range(4)]
+        about = {"seed": 1_000_000}
+        write_packed(path, CHANNELS, iter(images), samples, (SIZE, SIZE), dataset=about)
+    command = ["evaluate", "accuracy", "--weights", str(weights), "--conditions", "clean"]
+    command += ["--data", str(packs["worn"]), "--clean-data", str(packs["bare"]), "--draws", "2"]
+    outputs = [
+        "--no-baselines",
+        "--json",
+        str(tmp_path / "a.json"),
+        "--out",
+        str(tmp_path / "a.md"),
+    ]
+    assert main([*command, *outputs]) == 0
+    results = json.loads((tmp_path / "a.json").read_text())
+    assert list(results["worn"]) == ["brows", "glasses"]
+    glasses, brows = (results["worn"][item] for item in ("glasses", "brows"))
+    assert (glasses["worn"]["identities"], brows["worn"]["identities"]) == (2, 4)
+    assert (glasses["bare"]["photos"], brows["bare"]["photos"]) == (4, 8)
+    assert glasses["worn"] == glasses["bare"]  # the pictures are the same here
+    everybody = results["sets"][0]["conditions"]["clean"]["network"]
+    assert brows["bare"]["quantities"] == everybody["quantities"]
+    text = (tmp_path / "a.md").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("| glasses |")]
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    r2 = glasses["bare"]["quantities"]["haemoglobin_u"]["r2"][0]
+    assert (cells[0], cells[3]) == ("2", f"{r2:.2f} (+0.00)")
 
 
 @pytest.fixture(scope="module")
