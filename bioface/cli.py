@@ -13,7 +13,7 @@ from bioface.errors import BiofaceError, install_advice
 
 COMMANDS = {
     "estimate": ("bioface.commands.estimate", "read skin, light and camera from face photos"),
-    "edit": ("bioface.commands.edit", "re-render a photo with changed skin or light"),
+    "edit": ("bioface.commands.edit", "re-render a photo with changed skin, light or camera"),
     "train": ("bioface.commands.train", "pretrain and fine-tune the encoder"),
     "export": ("bioface.commands.export", "write the network as ONNX, for use without torch"),
     "evaluate": ("bioface.commands.evaluate", "measure accuracy, and what accuracy there can be"),

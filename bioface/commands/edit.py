@@ -1,4 +1,4 @@
-"""`bioface edit`: a photo with changed skin or light."""
+"""`bioface edit`: a photo with changed skin, light or camera."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rebalance", action="store_true", help="let the white balance adapt to --illuminant"
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="FILE",
+        help="another camera, which balances the light as the estimated one did: a CSV file of "
+        "wavelength in nm, red, green, blue; or an npz (FILE.npz:NAME for one of several)",
     )
     parser.add_argument("--photo", metavar="FILE", help="where the photo is, if it was moved since")
     parser.add_argument(
@@ -66,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
             specular=options.specular,
             illuminant=options.illuminant,
             rebalance=options.rebalance,
+            camera=options.camera,
         )
         content = source.read_bytes() if np.array_equal(edited, srgb) else b""
         # A PNG's depth, profile and metadata are the photo's too.

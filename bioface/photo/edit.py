@@ -1,7 +1,8 @@
-"""Change a photo's skin or light through the physics, keeping what the physics cannot explain."""
+"""Change skin, light or camera of a photo through the physics, keeping what it cannot explain."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from bioface.errors import InputError
 from bioface.photo.continued import continued, surroundings
 from bioface.photo.files import pixels_sha256, read_photo_depth
-from bioface.photo.known import read_light
+from bioface.photo.known import read_camera, read_light
 from bioface.photo.read import nearest_share
 from bioface.photo.result import Estimate, FaceEstimate
 from bioface.spectral.camera import raw_to_xyz
@@ -32,8 +33,9 @@ def edit(
     specular: float = 1.0,
     illuminant: str | None = None,
     rebalance: bool = False,
+    camera: str | os.PathLike[str] | None = None,
 ) -> np.ndarray:
-    """Re-render the skin of a photo with changed pigments, gloss or light.
+    """Re-render the skin of a photo with changed pigments, gloss, light or camera.
 
     The difference between the decoder's picture with and without the change, both no brighter than
     white, is added to the photo in linear light, by the mask; so whatever the decoder does not
@@ -56,6 +58,11 @@ def edit(
     rebalance
         True: the camera adapts its white balance to the new light. False: it keeps the estimated
         one, so that the light's colour shows.
+    camera
+        The camera to show the skin through, as `bioface.photo.known.KnownScene.of` takes it: its
+        measured sensitivities, a CSV or npz file; None keeps the estimated one. It balances the
+        estimated light, errs in that by the estimated gains, and has a raw-to-XYZ matrix of its
+        own; with `illuminant` the light then changes before it.
 
     Returns
     -------
@@ -64,8 +71,8 @@ def edit(
     Raises
     ------
     InputError
-        A factor out of range, an unknown light, a photo of another size than the estimate's, or an
-        estimate whose numbers give no finite picture.
+        A factor out of range, an unknown light or camera, a photo of another size than the
+        estimate's, or an estimate whose numbers give no finite picture.
     """
     factors = {"melanin": melanin, "haemoglobin": haemoglobin, "specular": specular}
     for name, factor in factors.items():
@@ -79,10 +86,12 @@ def edit(
             f"the photo has {srgb.shape[1]}x{srgb.shape[0]} pixels, its estimate {width}x{height}"
         )
     light = None if illuminant is None else read_light(illuminant)
+    sensitivities = None if camera is None else read_camera(camera)
     edited = srgb.copy()
-    if light is None and all(factor == 1 for factor in factors.values()):
+    if light is None and sensitivities is None and all(factor == 1 for factor in factors.values()):
         return edited
     for index, face in enumerate(estimate.faces):
+        scene = _changed_scene(face, light, sensitivities, rebalance=rebalance)
         everywhere = (slice(0, estimate.shape[0]), slice(0, estimate.shape[1]))
         inside = estimate.maps["mask"] > 0
         if len(estimate.faces) > 1:
@@ -90,7 +99,7 @@ def edit(
         pixels = np.flatnonzero(inside)
         for start in range(0, len(pixels), _ROWS):
             part = np.unravel_index(pixels[start : start + _ROWS], inside.shape)
-            edited[part] = _edit_pixels(srgb[part], part, face, estimate, factors, light, rebalance)
+            edited[part] = _edit_pixels(srgb[part], part, face, estimate, factors, scene)
         _carry_on(srgb, edited, np.where(inside, estimate.maps["mask"], 0), face)
     if not np.isfinite(edited).all():
         raise InputError("the estimate's numbers give no picture; estimate the photo again")
@@ -154,6 +163,24 @@ def relit(face: FaceEstimate, spd: np.ndarray, *, rebalance: bool) -> tuple[Came
     return camera, before / after
 
 
+def _changed_scene(
+    face: FaceEstimate,
+    light: np.ndarray | None,
+    sensitivities: np.ndarray | None,
+    *,
+    rebalance: bool,
+) -> tuple[np.ndarray, Camera, float]:
+    """Light, camera, and factor on both shadings, that an edit shows the face by.
+
+    Without another light the factor is 1: green raw of a white diffuser is what it was.
+    """
+    if sensitivities is not None:
+        face = replace(face, sensitivities=sensitivities)
+    if light is None:
+        return face.spd, face.camera, 1.0
+    return light, *relit(face, light, rebalance=rebalance)
+
+
 def _carry_on(srgb: np.ndarray, edited: np.ndarray, mask: np.ndarray, face: FaceEstimate) -> None:
     """Change `edited` in place where brows interrupt the skin."""
     if face.landmarks is None:
@@ -173,18 +200,13 @@ def _edit_pixels(
     face: FaceEstimate,
     estimate: Estimate,
     factors: dict[str, float],
-    light: np.ndarray | None,
-    rebalance: bool,
+    scene: tuple[np.ndarray, Camera, float],
 ) -> np.ndarray:
     """New values (N, 3) of the pixels at `part` of one face."""
     names = ("melanin", "haemoglobin", "diffuse_shading", "specular_shading")
     maps = {name: estimate.maps[name][part] for name in names}
     before = np.asarray(decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact"))
-    spd, camera, brightness = (
-        (face.spd, face.camera, 1.0)
-        if light is None
-        else (light, *relit(face, light, rebalance=rebalance))
-    )
+    spd, camera, brightness = scene
     changed = {
         "melanin": np.clip(maps["melanin"] * factors["melanin"], 0, 1),
         "haemoglobin": np.clip(maps["haemoglobin"] * factors["haemoglobin"], 0, 1),

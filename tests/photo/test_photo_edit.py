@@ -11,11 +11,15 @@ from bioface.cli import main
 from bioface.errors import InputError
 from bioface.photo.edit import edit, photo_of, relit
 from bioface.photo.files import pixels_sha256, read_photo, to_bytes
-from bioface.photo.result import write_estimate
-from bioface.spectral.camera import METHODS
-from bioface.spectral.colour import apply_tone, srgb_decode
-from bioface.spectral.formation import decode
+from bioface.photo.known import read_camera
+from bioface.photo.result import read_estimate, write_estimate
+from bioface.spectral.camera import METHODS, CameraModel, raw_to_xyz
+from bioface.spectral.colour import apply_tone, remove_tone, srgb_decode
+from bioface.spectral.formation import Camera, decode
+from bioface.spectral.grid import WAVELENGTHS
 from bioface.spectral.illuminant import Illuminant
+
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 @pytest.fixture
@@ -25,6 +29,32 @@ def explained(by_hand):
     tone = estimate.faces[0].tone
     photo = np.asarray(apply_tone(estimate.maps["reconstruction"], tone))
     return photo.astype(np.float32), estimate
+
+
+@pytest.fixture
+def another_camera(tmp_path):
+    """A file of measured sensitivities of any scale, and what they are when scaled to sum 1."""
+    model = CameraModel.load()
+    other = np.asarray(model.sensitivities(np.resize([2.0, -2.0], len(model.deviations))))
+    return camera_file(tmp_path / "other.npz", other * (3, 5, 4)), other
+
+
+def camera_file(path, sensitivities):
+    np.savez(path, wavelength=WAVELENGTHS, sens=sensitivities)
+    return path
+
+
+def off_balance(estimate, method):
+    """The estimate with a white balance that erred much, and the photo that it explains."""
+    face = replace(
+        estimate.faces[0], gains=np.array([1.2, 0.8]), method=method, tone=np.array([0.1, 0.2])
+    )
+    maps = dict(estimate.maps)
+    for name in ("diffuse_shading", "specular_shading"):
+        maps[name] = 0.5 * maps[name]
+    linear = decode(maps, face.spd, face.camera, skin=estimate.skin, path="exact")
+    photo = np.asarray(apply_tone(linear, face.tone)).astype(np.float32)
+    return photo, replace(estimate, maps=maps, faces=(face,))
 
 
 def test_the_null_edit_changes_nothing(by_hand):
@@ -155,6 +185,120 @@ def test_another_light_shows_until_the_camera_adapts(explained):
     assert abs(warmth(adapted) - warmth(photo)) < 0.06
 
 
+def test_the_estimated_camera_changes_nothing(tmp_path, by_hand):
+    photo, estimate = by_hand
+    face = estimate.faces[0]
+    own = camera_file(tmp_path / "own.npz", face.sensitivities * (3, 5, 4))
+    assert np.array_equal(to_bytes(edit(photo, estimate, camera=own)), to_bytes(photo))
+    # An estimate that was told the same file has the same numbers.
+    told = replace(estimate, faces=(replace(face, sensitivities=read_camera(own)),))
+    assert np.array_equal(edit(photo, told, camera=own), photo)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_explained_picture_becomes_another_cameras(by_hand, another_camera, method):
+    photo, estimate = off_balance(by_hand[1], method)
+    file, sensitivities = another_camera
+    face = estimate.faces[0]
+    # It balances the light with the factors by which the estimated camera erred.
+    camera = Camera(sensitivities, face.gains, method)
+    maps = estimate.maps | {"melanin": 1.5 * estimate.maps["melanin"]}
+    for changes, shown in (({}, estimate.maps), ({"melanin": 1.5}, maps)):
+        expected = apply_tone(
+            decode(shown, face.spd, camera, skin=estimate.skin, path="exact"), face.tone
+        )
+        edited = edit(photo, estimate, camera=str(file), **changes)
+        sure = (estimate.maps["mask"] == 1) & (np.maximum(photo, expected).max(axis=2) < 0.99)
+        assert sure.sum() > 100
+        assert np.abs(edited - photo)[sure].max() > 0.005
+        assert np.abs(edited - expected)[sure].max() < 1e-4
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rebalance", [False, True])
+def test_another_camera_sees_another_light(by_hand, another_camera, rebalance, method):
+    photo, estimate = off_balance(by_hand[1], method)
+    file, sensitivities = another_camera
+    face = estimate.faces[0]
+    spd = np.asarray(Illuminant.named("A").spd)
+    camera = Camera(sensitivities, face.gains, method)
+    balanced = face.spd @ sensitivities
+    before = float(LUMINANCE @ camera.raw_to_srgb(face.spd).sum(axis=1))
+    if not rebalance:
+        # Raw in units of a white diffuser's under the estimated light, for which the matrix is too.
+        white = spd @ sensitivities / balanced
+        gains = face.gains * white[[0, 2]] / white[1]
+        camera = Camera(sensitivities, gains, matrix=raw_to_xyz(sensitivities, face.spd, method))
+    after = float(LUMINANCE @ camera.raw_to_srgb(spd).sum(axis=1))
+    maps = dict(estimate.maps)
+    for name in ("diffuse_shading", "specular_shading"):
+        maps[name] = maps[name] * (before / after)
+    expected = apply_tone(decode(maps, spd, camera, skin=estimate.skin, path="exact"), face.tone)
+    edited = edit(photo, estimate, illuminant="A", rebalance=rebalance, camera=file)
+    sure = (estimate.maps["mask"] == 1) & (np.maximum(photo, expected).max(axis=2) < 0.99)
+    assert sure.sum() > 100
+    assert np.abs(edited - expected)[sure].max() < 2e-4
+
+
+def test_light_and_camera_are_changed_together_as_one_after_the_other(by_hand, another_camera):
+    photo, estimate = off_balance(by_hand[1], "fitted")
+    file, sensitivities = another_camera
+    taken = edit(photo, estimate, camera=file)
+    theirs = replace(
+        estimate, faces=(replace(estimate.faces[0], sensitivities=sensitivities, landmarks=None),)
+    )
+    after = edit(taken, theirs, illuminant="F11")
+    both = edit(photo, estimate, camera=file, illuminant="F11")
+    sure = (estimate.maps["mask"] == 1) & (np.maximum(taken, both).max(axis=2) < 0.99)
+    assert sure.sum() > 100
+    assert np.abs(both - after)[sure].max() < 2e-4
+
+
+def test_another_camera_changes_skin_only_and_keeps_what_is_unexplained(by_hand, another_camera):
+    noise, estimate = by_hand[0], off_balance(by_hand[1], "pseudo_inverse")[1]
+    file, sensitivities = another_camera
+    edited = edit(noise, estimate, camera=file)
+    outside = estimate.maps["mask"] == 0
+    assert np.array_equal(edited[outside], noise[outside])
+    face = estimate.faces[0]
+    before, after = (
+        decode(estimate.maps, face.spd, camera, skin=estimate.skin, path="exact")
+        for camera in (face.camera, replace(face.camera, sensitivities=sensitivities))
+    )
+    change = remove_tone(edited, face.tone) - remove_tone(noise, face.tone)
+    whole = (estimate.maps["mask"] == 1)[..., None] & (edited > 0.02) & (edited < 0.98)
+    whole &= np.maximum(before, after) < 1
+    assert whole.sum() > 500
+    np.testing.assert_allclose(change[whole], (after - before)[whole], atol=2e-4)
+
+
+def test_another_camera_by_the_command(tmp_path, by_hand, another_camera, capsys):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("OpenEXR")
+    image.fromarray(to_bytes(by_hand[0])).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    record = {"path": "a.png", "sha256": pixels_sha256(photo)}
+    write_estimate(tmp_path, "result", replace(by_hand[1], photo=record), None)
+    file, other = another_camera
+    two = tmp_path / "two.npz"
+    both = np.stack([other[:, ::-1], other])
+    np.savez(two, wavelength=WAVELENGTHS, sens=both, names=["mirrored", "other"])
+    command = ["edit", str(tmp_path / "result"), "--illuminant", "F11", "--camera"]
+    out = tmp_path / "out.png"
+    assert main([*command, f"{two}:other", "--out", str(out)]) == 0
+    expected = edit(photo, read_estimate(tmp_path / "result"), illuminant="F11", camera=file)
+    with image.open(out) as written:
+        assert np.array_equal(np.asarray(written), to_bytes(expected))
+    capsys.readouterr()
+    bad = tmp_path / "bad.png"
+    for told in ("Some Phone", f"{two}:third"):
+        assert main([*command, told, "--out", str(bad)]) == 1
+        error = capsys.readouterr().err
+        assert told.partition(":")[2] in error
+        assert error.count("\n") == 1
+        assert not bad.exists()
+
+
 @pytest.mark.parametrize("name", ["D0", "D1", "D3999", "D99999", "100K", "candle"])
 def test_lights_that_there_are_not_are_refused(by_hand, name):
     with pytest.raises(InputError, match=r"25000|choose"):
@@ -243,6 +387,10 @@ def test_each_face_has_its_own_camera(by_hand):
         ({"specular": float("nan")}, "specular factor nan"),
         ({"illuminant": "candle"}, "candle"),
         ({"rebalance": True}, "needs another light"),
+        ({"rebalance": True, "camera": "other.csv"}, "needs another light"),
+        ({"camera": "Some Phone"}, "camera 'Some Phone': tell its measured sensitivities"),
+        ({"camera": "none.csv"}, r"none\.csv: no such file"),
+        ({"camera": "none.npz:NAME"}, r"none\.npz"),
     ],
 )
 def test_refused_edits(by_hand, change, message):
