@@ -99,8 +99,8 @@ class RelightConfig:
     methods: tuple[Method, ...] = METHODS
     fitted: float = 0.7
     degrade: DegradeConfig = dataclasses.field(default_factory=DegradeConfig)
-    clean_share: float = 0.4
-    single_share: float = 0.15
+    clean_share: float = 0.3
+    single_share: float = 0.2
 
     @classmethod
     def clean(cls) -> RelightConfig:
