@@ -32,18 +32,22 @@ def run(options: argparse.Namespace) -> None:
     from bioface.evaluate.validate_skin import read_spectra, validate_skin
     from bioface.spectral.skin import SkinModel
 
-    model = SkinModel.load(options.model) if options.weights is None else _learned(options.weights)
+    if options.weights is None:
+        model = SkinModel.load(options.model)
+        name = model.name
+    else:
+        model, name = _learned(options.weights)
     spectra = read_spectra(options.spectra)
     try:
         result = validate_skin(model, *spectra)
     except InputError as error:
         raise InputError(f"{options.spectra}: {error}") from error
-    summary = result.summary()
+    summary = result.summary() | {"model": name}
     if options.json:
         print(json.dumps(summary))
         return
     low, high = result.wavelength[[0, -1]]
-    print(f"{summary['n']} spectra, {low:g}-{high:g} nm, skin model {model.name}")
+    print(f"{summary['n']} spectra, {low:g}-{high:g} nm, skin model {name}")
     print(f"specular_offset   {result.specular_offset:.4f}")
     print(f"spectral RMSE     median {summary['rmse_median']:.5f}   p95 {summary['rmse_p95']:.5f}")
     print(
@@ -53,10 +57,13 @@ def run(options: argparse.Namespace) -> None:
     print(f"on a bound        {result.on_bound.mean():.1%} of spectra")
 
 
-def _learned(weights: Path) -> SkinModel:
+def _learned(weights: Path) -> tuple[SkinModel, str]:
+    """The skin of a weight file, and its name: that of the model it began as, and the file's."""
     from bioface.learn.weights import load_weights
     from bioface.spectral.skin import SkinModel
 
-    learned = load_weights(weights).decoder.skin()
+    trained = load_weights(weights)
+    learned = trained.decoder.skin()
     numbers = {name: float(value) for name, value in learned.constants.items()}
-    return SkinModel.load(learned.name).with_constants(**numbers)
+    model = SkinModel.load(learned.name).with_constants(**numbers)
+    return model, f"{model.name} of {weights.name} (sha256 {trained.sha256[:16]})"

@@ -22,7 +22,7 @@ from bioface.spectral.colour import srgb_decode, srgb_encode
 from bioface.spectral.units import HAEMOGLOBIN_RANGE, from_unit, to_unit
 
 MELANIN_STEP = 0.6
-"""In the paper's units, which run from -1 to 1 and are half of u."""
+"""In the paper's units, from -1 to 1: twice u, so that half of it is added to u."""
 
 HAEMOGLOBIN_FACTOR = 0.5
 CHOICE = 8

@@ -8,7 +8,7 @@ import numpy as np
 
 from bioface.cores import in_threads
 
-_CUBIC = -0.75
+_CUBIC = -0.5  # of Keys (1981): even slopes stay even
 _ROWS = 128
 
 
@@ -45,7 +45,7 @@ def _coverage(length: int, parts: int) -> np.ndarray:
 
 
 def enlarge(planes: np.ndarray, factor: int) -> np.ndarray:
-    """Planes (H, W, C) enlarged by a whole factor: bicubic (a = -0.75), float32, edges repeated."""
+    """Planes (H, W, C) enlarged by a whole factor: bicubic (a = -0.5), float32, edges repeated."""
     if factor == 1:
         return np.asarray(planes, np.float32)
     height, width, _ = planes.shape

@@ -156,6 +156,35 @@ def test_command_prints_lines(spectra_file, capsys):
     assert "40 spectra, 400-700 nm" in printed
 
 
+@pytest.mark.torch
+def test_the_skin_of_weights_is_told_from_the_model_it_began_as(spectra_file, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    from bioface.learn.decoder import Decoder
+    from bioface.learn.encoder import Encoder, EncoderConfig
+    from bioface.learn.weights import save_weights
+
+    config = EncoderConfig(widths=(8, 16), blocks=(1, 1), fusion=8, glances=1, scene=32, size=32)
+    decoder = Decoder()
+    with torch.no_grad():
+        for value in decoder.parameters():
+            value += 0.1
+    sha256 = save_weights(tmp_path / "tuned.safetensors", Encoder(config), decoder)
+    path = spectra_file(wavelength=COMPARED, reflectance=synthetic()[1])
+    command = ["validate-skin", str(path)]
+    learned = ["--weights", str(tmp_path / "tuned.safetensors")]
+    assert main([*command, *learned]) == 0
+    name = f"calibrated of tuned.safetensors (sha256 {sha256[:16]})"
+    assert f"skin model {name}\n" in capsys.readouterr().out
+    printed = []
+    for options in ([], learned):
+        assert main([*command, *options, "--json"]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    plain, tuned = printed
+    assert list(tuned) == list(plain)
+    assert (plain["model"], tuned["model"]) == ("calibrated", name)
+    assert tuned["rmse_median"] > plain["rmse_median"]
+
+
 BAD = {
     "no array 'wavelength'": {"reflectance": np.full((3, 31), 0.3)},
     "no array 'reflectance'": {"wavelength": COMPARED},

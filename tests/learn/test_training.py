@@ -68,6 +68,24 @@ def test_pretraining_writes_weights_log_and_report(pack_path, tmp_path):
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
 
+def test_tensorboard_shows_the_losses_of_the_log(pack_path, tmp_path):
+    """As TensorBoard's own reader finds them."""
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    pretraining.pretrain(options(pack_path, tmp_path, steps=3))
+    events = event_accumulator.EventAccumulator(str(tmp_path / runs.TENSORBOARD)).Reload()
+    logged = rows(tmp_path)
+    losses = {name for name in logged[0] if name not in ("step", "learning_rate")}
+    assert {"loss", "melanin", "haemoglobin"} <= losses
+    assert {f"train/{name}" for name in losses | {"learning_rate"}} <= set(events.Tags()["scalars"])
+    for name in losses:
+        found = events.Scalars(f"train/{name}")
+        assert [scalar.step for scalar in found] == [1, 2, 3]
+        expected = [float(row[name]) for row in logged]
+        assert [scalar.value for scalar in found] == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
 @pytest.mark.parametrize("log_every", [1, 4])
 def test_an_interrupted_run_continues_exactly(pack_path, tmp_path, monkeypatch, log_every):
     monkeypatch.setattr(callbacks, "LOG_EVERY", log_every)
