@@ -152,9 +152,8 @@ def test_spectral_truth_stands_beside_the_main_set(folder, pack_path, tmp_path):
     of_the_model(folder, alike / "0.npz")
     results = accuracy(dataclasses.replace(options, spectral=[alike]))
     assert TRANSPORT in results["sets"][1]["conditions"]["clean"]
-    (row,) = re.findall(r"^\| network, clean .*$", as_page(results, "command", {}), re.MULTILINE)[
-        -1:
-    ]
+    page = as_page(results, "command", {})
+    (row,) = re.findall(r"^\| network, clean \| .* / .*$", page, re.MULTILINE)
     assert row.count("; 1.00)") == 4  # all that this cube is, is transport
 
     both = dataclasses.replace(options, spectral=[folder], wanted=("clean", "full"))
