@@ -235,7 +235,8 @@ def _larger(
         figures[name] = {}
         for method, factor in ((network.name, pixels // size), (SMALLER, 1)):
             shown = replace(test if name == WORN else clean, factor=factor)
-            figures[name][method] = shown.run(config, [network], [], advance)[network.name]
+            rows = shown.rows(config, [network], [], advance)
+            figures[name][method] = summarise(rows[network.name])
     return {**_about(test, clean), "pixels": pixels, "conditions": figures}
 
 
@@ -376,17 +377,6 @@ class _Test:
             device=test_device(),
             at_once=photos_at_once(self.size),
         )
-
-    def run(
-        self,
-        config: RelightConfig,
-        networks: Sequence[Reader],
-        known: Sequence[Baseline],
-        advance: Callable[[int], object] | None,
-    ) -> dict[str, Any]:
-        """Method to its figures under one condition."""
-        found = self.rows(config, networks, known, advance)
-        return {name: summarise(rows) for name, rows in found.items()}
 
     def rows(
         self,

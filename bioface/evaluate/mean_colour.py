@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from bioface.learn.pigments import log_uniform
 from bioface.learn.relight import Relighter
+from bioface.spectral.camera import Method
 from bioface.spectral.colour import log_chroma
 from bioface.spectral.formation import Camera
 from bioface.spectral.inverse import albedo_projection
@@ -97,6 +98,17 @@ def mean_colour_floor(
     return found
 
 
+def drawn_scenes(
+    relighter: Relighter, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Method]:
+    """`spd`, `sensitivities`, `gains` and `method` of `Relighter.draw_scenes`, on numpy."""
+    scene = relighter.draw_scenes(count, rng)
+    spd, sensitivities, gains = (
+        scene[name].cpu().double().numpy() for name in ("spd", "sensitivities", "gains")
+    )
+    return spd, sensitivities, gains, scene["method"]
+
+
 def _colours(
     relighter: Relighter, reflectance: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -105,12 +117,9 @@ def _colours(
     exact: list[np.ndarray] = []
     for start in range(0, len(reflectance), _BATCH):
         part = reflectance[start : start + _BATCH]
-        scene = relighter.draw_scenes(len(part), rng)
-        spd, sensitivities, gains = (
-            scene[name].cpu().double().numpy() for name in ("spd", "sensitivities", "gains")
-        )
+        spd, sensitivities, gains, method = drawn_scenes(relighter, len(part), rng)
         for error, colours in ((gains, drawn), (np.ones_like(gains), exact)):
-            camera = Camera(sensitivities, error, scene["method"])
+            camera = Camera(sensitivities, error, method)
             colours.append(np.einsum("nw,nwc->nc", part, camera.projection(spd)))
     return np.concatenate(drawn), np.concatenate(exact)
 

@@ -198,7 +198,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
     if figures is None:
         return ""
     rows = []
-    below = _floors_of(results or {}, condition)
+    below = _floors_of(results, condition)
     for pigment in ("melanin", "haemoglobin"):
         for unit, quantity, digits in (
             ("u", f"{pigment}_u", 3),
@@ -213,7 +213,7 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
                         with_interval(scores[f"{prefix}r2"], 2),
                         number(scores[f"{prefix}correlation"][0], 2),
                         number(scores[f"{prefix}prior"][0], digits),
-                        *([number(below[kind].get(quantity), digits)] if results else []),
+                        number(below[kind].get(quantity), digits),
                     ]
                 )
     for title, quantity, score, relative in (
@@ -234,13 +234,14 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
                     with_interval(scores[relative], 2),
                     number(scores[f"{prefix}correlation"][0], 2),
                     number(prior),
-                    *(["-"] if results else []),
+                    "-",
                 ]
             )
-    header = ("network", "RMSE", "R2", "correlation", "prior sd", *(["floor"] if results else []))
-    found = table(header, rows)
+    header = ("network", "RMSE", "R2", "correlation", "prior sd", "floor")
     if results is None:
+        found = table(header[:-1], (row[:-1] for row in rows))
         return f"### In detail, {condition}\n\n{found}"
+    found = table(header, rows)
     scale_free = value(figures, "reconstruction", "scale_free_rmse")
     note = (
         ""
@@ -264,11 +265,13 @@ def _detail(entry: Mapping[str, Any], condition: str, results: Mapping[str, Any]
     return f"## The network in detail, {condition}\n\n{found}\n\n{floors_are}.{note}"
 
 
-def _floors_of(results: Mapping[str, Any], condition: str) -> dict[str, Mapping[str, float]]:
+def _floors_of(results: Mapping[str, Any] | None, condition: str) -> dict[str, Mapping[str, float]]:
     """What stands below absolute errors, those of face means and those within a face."""
+    if results is None:
+        return {"absolute": {}, "face mean": {}, "within": {}}
     of_faces = results.get("mean_colour_floor") if condition == "clean" else None
     return {
-        "absolute": dict(floors(results)).get("nothing known", {}) if results else {},
+        "absolute": dict(floors(results)).get("nothing known", {}),
         "face mean": of_faces["colour"] if of_faces else {},
         "within": (results.get("within_face_floor") or {}).get(condition, {}),
     }
@@ -279,20 +282,8 @@ def _degradations(entry: Mapping[str, Any]) -> str:
     single = [name for name in entry["conditions"] if name not in MAIN_CONDITIONS]
     if clean is None or not single:
         return ""
-    columns = [
-        (pigment, score)
-        for pigment in ("melanin_u", "haemoglobin_u")
-        for score in ("r2", "within_r2")
-    ]
-    rows = [["*clean*", *(number(value(clean, *column), 2) for column in columns)]]
-    for name in single:
-        figures = entry["conditions"][name][NETWORK]
-        cells = []
-        for column in columns:
-            now, before = value(figures, *column), value(clean, *column)
-            drop = "" if now is None or before is None else f" ({now - before:+.2f})"
-            cells.append(number(now, 2) + drop)
-        rows.append([name, *cells])
+    rows = [["*clean*", *_losses(clean)]]
+    rows += [[name, *_losses(entry["conditions"][name][NETWORK], clean)] for name in single]
     header = ("R2", "melanin", "melanin within", "haemoglobin", "haemoglobin within")
     return f"""## One degradation at a time
 
@@ -301,19 +292,25 @@ Clean, with a single thing wrong in every photo: R2 and its change.
 {table(header, rows)}"""
 
 
+def _losses(figures: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> list[str]:
+    """R2 of both pigments, absolute and within, with its change from `before`."""
+    cells = []
+    for quantity in ("melanin_u", "haemoglobin_u"):
+        for score in ("r2", "within_r2"):
+            now, then = (value(f, quantity, score) if f else None for f in (figures, before))
+            change = "" if now is None or then is None else f" ({now - then:+.2f})"
+            cells.append(number(now, 2) + change)
+    return cells
+
+
 def _worn(found: Mapping[str, Any] | None) -> str:
     """What people wear, have grown and have on, one thing at a time."""
     if not found:
         return ""
-    rows = []
-    for item, (with_it, bare) in ((i, (e["worn"], e["bare"])) for i, e in found.items()):
-        cells = []
-        for quantity in ("melanin_u", "haemoglobin_u"):
-            for score in ("r2", "within_r2"):
-                now, before = value(with_it, quantity, score), value(bare, quantity, score)
-                drop = "" if now is None or before is None else f" ({now - before:+.2f})"
-                cells.append(number(now, 2) + drop)
-        rows.append([item, str(with_it["identities"]), *cells])
+    rows = [
+        [item, str(pair["worn"]["identities"]), *_losses(pair["worn"], pair["bare"])]
+        for item, pair in found.items()
+    ]
     header = ("R2", "people", "melanin", "within", "haemoglobin", "within")
     return f"""### What people wear
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from bioface.errors import InputError
+from bioface.evaluate.mean_colour import drawn_scenes
 from bioface.learn.pigments import log_uniform
 from bioface.learn.relight import Relighter
 from bioface.spectral.colour import log_chroma
@@ -60,16 +61,13 @@ def within_face_floor(
     config, rng = relighter.config, np.random.default_rng(seed)
     if config.within_sd is None:
         raise InputError("within_sd: these conditions do not tell how pigments differ in a face")
-    scene = relighter.draw_scenes(faces, rng)
-    spd, sensitivities, gains = (
-        scene[name].cpu().double().numpy() for name in ("spd", "sensitivities", "gains")
-    )
+    spd, sensitivities, gains, method = drawn_scenes(relighter, faces, rng)
+    projections = Camera(sensitivities, gains, method).projection(spd)
     means = log_uniform(rng.random((faces, 2)))
     noise = config.degrade.noise_percent[1] / 100
     darkest, brightest = map(float, np.log(shading))
     squares = []
-    for k, mean in enumerate(means):
-        projection = Camera(sensitivities[k], gains[k], scene["method"]).projection(spd[k])
+    for mean, projection in zip(means, projections, strict=True):
         u = mean + np.array(config.within_sd) * rng.standard_normal((pixels + candidates, 2))
         u = u.clip(0, 1)
         fractions = from_unit(u[:, 0], MELANIN_RANGE), from_unit(u[:, 1], HAEMOGLOBIN_RANGE)
